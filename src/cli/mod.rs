@@ -1,0 +1,46 @@
+//! The command line.
+//!
+//! Owns the commands. Uses only what the library offers to everyone.
+
+mod echo;
+mod options;
+mod serving;
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+use options::ServerOptions;
+use throng::hub::Hub;
+use tracing_subscriber::EnvFilter;
+
+/// A WebSocket engine: a realtime server, an echo server, and tools.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Throng {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the realtime server: chat page at /, rooms at /ws, echo at /echo.
+    Serve(ServerOptions),
+    /// Run a server that sends every message back, on every path.
+    Echo(ServerOptions),
+}
+
+pub fn run() -> io::Result<()> {
+    let throng = Throng::parse();
+    let filter = EnvFilter::try_from_env("THRONG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // As many connections as the system lets this process have.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    match throng.command {
+        Command::Serve(options) => {
+            serving::run(&options, |index, mailboxes| Hub::new(index, mailboxes.clone()))
+        }
+        Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
+    }
+}

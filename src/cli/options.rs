@@ -1,0 +1,78 @@
+//! The options of the servers.
+//!
+//! Owns their names, units and defaults, and how they become the engine's limits.
+
+use std::time::Duration;
+
+use clap::Args;
+use throng::net::Config;
+
+/// Options of every command that serves.
+#[derive(Debug, Args)]
+pub struct ServerOptions {
+    /// Address to listen on; port 0 takes a free one. May be given more than once.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: Vec<String>,
+    /// Number of loops, each on a thread of its own with a listener of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = 1..=1024)]
+    pub loops: i64,
+    /// Longest message, in bytes; a longer one gets Close 1009.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    max_message: u64,
+    /// Most fragments of a message; one more gets Close 1009.
+    #[arg(long, value_name = "N", default_value_t = 1 << 17)]
+    max_fragments: u32,
+    /// Most connections of a loop; one more gets 503.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    max_connections: usize,
+    /// What a peer may be owed, in bytes, before it gets Close 1008 for reading too slowly.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    backlog_bytes: usize,
+    /// How long a request may take to arrive, in seconds, before it gets 408.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    handshake_timeout: Duration,
+    /// How long a peer may be silent, in seconds, before it is pinged.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    ping_interval: Duration,
+    /// How long a pinged peer may be silent, in seconds, before it is closed.
+    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    pong_timeout: Duration,
+    /// How long a peer may take to close, in seconds, before it is cut.
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    close_timeout: Duration,
+    /// How long a peer may read nothing of what it is owed, in seconds, before it is cut.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    write_timeout: Duration,
+    /// How long peers may take to leave when the server stops, in seconds.
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    drain: Duration,
+}
+
+impl ServerOptions {
+    pub fn config(&self) -> Config {
+        let mut config = Config {
+            connections_max: self.max_connections,
+            backlog_bytes_max: self.backlog_bytes,
+            handshake_timeout: self.handshake_timeout,
+            ping_interval: self.ping_interval,
+            pong_timeout: self.pong_timeout,
+            close_timeout: self.close_timeout,
+            write_timeout: self.write_timeout,
+            drain_timeout: self.drain,
+            ..Config::default()
+        };
+        config.settings.message_bytes_max = self.max_message;
+        config.settings.fragments_max = self.max_fragments;
+        config
+    }
+}
+
+/// A time in seconds, with a fraction or without: more than none, at most a year.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const YEAR_S: f64 = 365.0 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= YEAR_S => Ok(Duration::from_secs_f64(seconds)),
+        Ok(_) => Err("must be more than 0 and at most a year".into()),
+        Err(_) => Err("must be a number of seconds".into()),
+    }
+}

@@ -1,0 +1,53 @@
+//! Running a server until it is told to stop.
+//!
+//! Owns the first line on standard output and the signals. Never knows what is served.
+
+use std::io::{self, Write};
+use std::process;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use throng::net::{Handler, Mailboxes, Server, Stopper};
+
+use super::options::ServerOptions;
+
+/// What a shell shows of a process that SIGINT has ended.
+const ENDED_BY_SIGINT: i32 = 130;
+
+pub fn run<H: Handler>(
+    options: &ServerOptions,
+    make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
+) -> io::Result<()> {
+    let mut builder = Server::builder().loops(options.loops as usize).config(options.config());
+    for addr in &options.listen {
+        builder = builder.listen(addr);
+    }
+    let server = builder.bind().map_err(|error| {
+        let wanted = options.listen.join(", ");
+        io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}"))
+    })?;
+    stop_on_signals(server.stopper())?;
+    let mut out = io::stdout();
+    for addr in server.local_addrs() {
+        writeln!(out, "listening on http://{addr}")?;
+    }
+    out.flush()?;
+    server.run(make)
+}
+
+/// Stops at the first SIGINT or SIGTERM, and ends at once at the second.
+fn stop_on_signals(stopper: Stopper) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            tracing::info!("stopping: every peer gets Close 1001");
+            stopper.stop();
+        }
+        if signals.next().is_some() {
+            process::exit(ENDED_BY_SIGINT);
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! What a client may ask for: one JSON object a message.
+//!
+//! Owns the grammar of commands and what is said of a bad one. Never carries one out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The longest name of a room or a sender, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// The longest id of a command, in bytes as it is written.
+const ID_BYTES_MAX: usize = 64;
+
+/// A command, borrowed from its message.
+#[derive(Debug, Deserialize)]
+pub(super) struct Command<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) room: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) sender: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) seq: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) timestamp: Option<&'a RawValue>,
+    pub(super) echo: Option<bool>,
+}
+
+/// What a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Publish.
+    Text,
+    /// Who is there?
+    Presence,
+    /// Are you there?
+    Heartbeat,
+}
+
+/// What is wrong with a command: a code that stays the same, and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) code: &'static str,
+    pub(super) content: &'static str,
+}
+
+impl Fault {
+    pub(super) const fn new(code: &'static str, content: &'static str) -> Self {
+        Self { code, content }
+    }
+}
+
+impl<'a> Command<'a> {
+    pub(super) fn parse(message: &'a [u8]) -> Result<Self, Fault> {
+        serde_json::from_slice(message).map_err(|error| {
+            if error.is_data() {
+                Fault::new("bad_command", "a field is missing or of the wrong kind")
+            } else {
+                Fault::new("bad_json", "this is not one JSON object")
+            }
+        })
+    }
+
+    pub(super) fn kind(&self) -> Result<Kind, Fault> {
+        match &*self.kind {
+            "text" => Ok(Kind::Text),
+            "presence" => Ok(Kind::Presence),
+            "heartbeat" => Ok(Kind::Heartbeat),
+            _ => Err(Fault::new("unknown_type", "there is no command of this type")),
+        }
+    }
+
+    /// The id to answer with: a number or a short string, as it was written.
+    pub(super) fn id(&self) -> Option<&'a RawValue> {
+        self.id.filter(|id| {
+            let text = id.get();
+            text.len() <= ID_BYTES_MAX && !text.starts_with(['{', '['])
+        })
+    }
+}
+
+/// Checks the name of a room or a sender: not empty, at most 128 bytes, no control characters.
+pub(super) fn check_name(name: &str) -> Result<&str, Fault> {
+    if name.is_empty() {
+        Err(Fault::new("bad_name", "a name is empty"))
+    } else if name.len() > NAME_BYTES_MAX {
+        Err(Fault::new("bad_name", "a name is longer than 128 bytes"))
+    } else if name.chars().any(char::is_control) {
+        Err(Fault::new("bad_name", "a name has a control character"))
+    } else {
+        Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(message: &str) -> &'static str {
+        match Command::parse(message.as_bytes()).and_then(|command| command.kind()) {
+            Ok(_) => "ok",
+            Err(fault) => fault.code,
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_code() {
+        assert_eq!(fault(r#"{"type":"text","content":"hi"}"#), "ok");
+        assert_eq!(fault(r#"{"type":"te\u0078t","content":{"any":[1]}}"#), "ok");
+        assert_eq!(fault(r#"{"type":"fly"}"#), "unknown_type");
+        assert_eq!(fault("{}"), "bad_command");
+        assert_eq!(fault(r#"{"type":7}"#), "bad_command");
+        assert_eq!(fault("hello"), "bad_json");
+        assert_eq!(fault(r#"{"type":"text"} x"#), "bad_json");
+        let deep = format!(r#"{{"type":"text","content":{}{}}}"#, "[".repeat(9999), "]".repeat(9999));
+        assert_eq!(fault(&deep), "bad_json");
+    }
+
+    #[test]
+    fn an_id_is_a_scalar() {
+        let id = |message: &'static str| {
+            Command::parse(message.as_bytes()).unwrap().id().map(RawValue::get)
+        };
+        assert_eq!(id(r#"{"type":"text","id":7}"#), Some("7"));
+        assert_eq!(id(r#"{"type":"text","id":"a"}"#), Some(r#""a""#));
+        assert_eq!(id(r#"{"type":"text","id":[1]}"#), None);
+        assert_eq!(id(r#"{"type":"text"}"#), None);
+    }
+
+    #[test]
+    fn names_are_checked() {
+        assert!(check_name("café ☕").is_ok());
+        assert!(check_name("").is_err());
+        assert!(check_name("a\nb").is_err());
+        assert!(check_name(&"x".repeat(129)).is_err());
+    }
+}

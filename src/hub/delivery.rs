@@ -1,0 +1,74 @@
+//! What the hub says: one JSON object a message.
+//!
+//! Owns the shape of everything that is sent. Never decides to whom.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::command::Fault;
+
+/// A message of the hub. `timestamp` is milliseconds since 1970.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum Delivery<'a> {
+    /// The first, to a newcomer.
+    Welcome {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<&'a str>,
+        sender: &'a str,
+        members: &'a [&'a str],
+        count: usize,
+        timestamp: u64,
+    },
+    /// What somebody has published.
+    Text { room: &'a str, content: &'a RawValue, sender: &'a str, timestamp: u64 },
+    /// Somebody came or went.
+    System { room: &'a str, event: Event, sender: &'a str, content: &'a str, timestamp: u64 },
+    /// A command was carried out.
+    Ok {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        members: Option<&'a [&'a str]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<usize>,
+    },
+    /// A command was not carried out.
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        code: &'a str,
+        content: &'a str,
+    },
+    /// The answer to a heartbeat: what it said.
+    Heartbeat {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timestamp: Option<&'a RawValue>,
+    },
+}
+
+/// What a system message tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Event {
+    Join,
+    Leave,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) const fn fault(id: Option<&'a RawValue>, fault: Fault) -> Self {
+        Self::Error { id, code: fault.code, content: fault.content }
+    }
+
+    /// Writes the message to `buffer`, in place of what was there.
+    pub(super) fn encode<'b>(&self, buffer: &'b mut Vec<u8>) -> &'b [u8] {
+        buffer.clear();
+        if let Err(error) = serde_json::to_writer(&mut *buffer, self) {
+            // Strings and numbers always can be written.
+            tracing::error!(%error, "a message was not written");
+        }
+        buffer
+    }
+}

@@ -1,0 +1,12 @@
+//! The ready-made realtime server: one [`Handler`](crate::net::Handler).
+//!
+//! Owns rooms, their members, the messages of DESIGN section 7, and the page. Never touches a
+//! socket.
+
+mod command;
+mod delivery;
+mod hub;
+mod pages;
+mod rooms;
+
+pub use hub::{Hub, Mail, Session};

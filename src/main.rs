@@ -1,0 +1,17 @@
+//! The program `throng`.
+//!
+//! Owns the process: its exit code and its last words.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("throng: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The limits and times of a loop.
+//!
+//! Owns the defaults. Everything that could grow has a limit here, and every wait an end.
+
+use std::time::Duration;
+
+use crate::http::HeadLimits;
+use crate::proto::{Role, Settings};
+
+/// What happens to a message for a peer whose backlog is at
+/// [`Config::backlog_bytes_max`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BacklogPolicy {
+    /// The peer is closed with 1008: it can come back and ask for what it missed.
+    Close,
+    /// The oldest messages that are not half written make room. Control frames are never dropped.
+    DropOldest,
+    /// The new message is not taken: [`SendError::Backlogged`](super::SendError::Backlogged).
+    DropNewest,
+}
+
+/// The limits and times of a loop.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What a request's head may measure: else 431 or 414.
+    pub head: HeadLimits,
+    /// What a plain request's body may measure, in bytes: else 413. Default: 64 KiB.
+    pub body_bytes_max: usize,
+    /// Message size, fragments, delivery.
+    pub settings: Settings,
+    /// How long a request may take to arrive, from the first moment: else 408. Default: 10 s.
+    pub handshake_timeout: Duration,
+    /// After so much silence the peer is pinged. Default: 30 s.
+    pub ping_interval: Duration,
+    /// How long a pinged peer may stay silent. Default: 10 s.
+    pub pong_timeout: Duration,
+    /// How long the peer may take over the close handshake, and over its end of TCP. Default: 5 s.
+    pub close_timeout: Duration,
+    /// How long a peer that is owed something may go without reading a byte. Default: 30 s.
+    pub write_timeout: Duration,
+    /// How long peers may take to leave when the server stops. Default: 5 s.
+    pub drain_timeout: Duration,
+    /// A peer that is owed more than this, in bytes, is not read from. Default: 64 KiB.
+    pub backlog_high_bytes: usize,
+    /// A peer that is owed no more than this is read from again. Default: 16 KiB.
+    pub backlog_low_bytes: usize,
+    /// Once a peer is owed this much, in bytes, the policy takes over. What it is owed stays under
+    /// this and one message more. Default: 4 MiB.
+    pub backlog_bytes_max: usize,
+    /// What happens then. Default: [`BacklogPolicy::Close`].
+    pub backlog_policy: BacklogPolicy,
+    /// How many connections a loop holds: else 503. Default: 1,000,000.
+    pub connections_max: usize,
+    /// How many new connections are taken in a turn. Default: 256.
+    pub accepts_per_turn: usize,
+    /// How much is read from one connection at once, in bytes. Default: 256 KiB.
+    pub receive_buffer_bytes: usize,
+    /// How many pieces of mail wait for a loop. Default: 65,536.
+    pub mailbox_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            body_bytes_max: 64 << 10,
+            settings: Settings::new(Role::Server),
+            handshake_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(30),
+            pong_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+            backlog_high_bytes: 64 << 10,
+            backlog_low_bytes: 16 << 10,
+            backlog_bytes_max: 4 << 20,
+            backlog_policy: BacklogPolicy::Close,
+            connections_max: 1_000_000,
+            accepts_per_turn: 256,
+            receive_buffer_bytes: 256 << 10,
+            mailbox_max: 1 << 16,
+        }
+    }
+}

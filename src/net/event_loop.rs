@@ -1,0 +1,355 @@
+//! The loop: one thread, one epoll, one handler.
+//!
+//! Owns the order of a turn. Never decides what bytes mean: that is for [`reading`](super::reading)
+//! and [`exchange`](super::exchange).
+
+use std::io;
+use std::time::Duration;
+
+use super::accept::Accepting;
+use super::deadline::{Wait, end_of_tick, tick};
+use super::peer::Stage;
+use super::reading::{Reading, close_session};
+use super::{
+    Clock, CloseReason, Config, ConnectionId, Handler, Mailbox, Peers, Platform, Poll, Ready,
+    Source, Stream, Timeout,
+};
+use crate::frame::CloseCode;
+use crate::proto::{Settings, Spare};
+
+/// How often the handler's tick comes.
+const HANDLER_TICK: Duration = Duration::from_secs(1);
+
+/// A loop. [`Server`](super::Server) makes one for each thread; a test can make its own, of its
+/// own world, and [turn](Self::turn) it by hand.
+pub struct EventLoop<H: Handler<P>, P: Platform> {
+    pub(super) handler: H,
+    pub(super) peers: Peers<H::Session, P>,
+    /// The read halves, with the index of the write halves.
+    pub(super) readings: Vec<Reading>,
+    pub(super) poll: P::Poll,
+    pub(super) settings: Settings,
+    /// What every read goes to, unless it goes to a large message.
+    pub(super) buffer: Box<[u8]>,
+    pub(super) spare: Spare,
+    pub(super) again: Vec<ConnectionId>,
+    pub(super) accepting: Accepting,
+    /// The time of this turn.
+    pub(super) now: Duration,
+    mailbox: Mailbox<H::Mail>,
+    mail: Vec<H::Mail>,
+    ready: Vec<Ready>,
+    next_handler_tick: Duration,
+    /// When a loop that stops has waited long enough for its peers.
+    stop_by: Option<Duration>,
+}
+
+impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
+    /// A loop that has not turned yet.
+    pub fn new(
+        config: Config,
+        handler: H,
+        mailbox: Mailbox<H::Mail>,
+        poll: P::Poll,
+        clock: P::Clock,
+        random: P::Random,
+    ) -> Self {
+        Self {
+            handler,
+            readings: Vec::new(),
+            accepting: Accepting::new(poll.listeners()),
+            poll,
+            settings: config.settings.clone(),
+            buffer: vec![0; config.receive_buffer_bytes].into(),
+            spare: Spare::default(),
+            again: Vec::new(),
+            now: clock.now(),
+            peers: Peers::new(config, clock, random),
+            mailbox,
+            mail: Vec::new(),
+            ready: Vec::new(),
+            next_handler_tick: Duration::ZERO,
+            stop_by: None,
+        }
+    }
+
+    /// Turns until a stop was asked for and every peer has gone, or has had its time.
+    ///
+    /// # Errors
+    /// What epoll says when it cannot wait.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.is_stopped() {
+            self.turn()?;
+        }
+        self.close_all();
+        Ok(())
+    }
+
+    /// One turn: waits, takes what is ready, and writes what that brought about.
+    ///
+    /// # Errors
+    /// What epoll says when it cannot wait.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        self.poll.wait(&mut self.ready, timeout)?;
+        self.now = self.peers.clock.now();
+        self.peers.tick = tick(self.now);
+        let again = std::mem::take(&mut self.again);
+        let ready = std::mem::take(&mut self.ready);
+        for ready in &ready {
+            self.take_ready(ready);
+        }
+        self.ready = ready;
+        for id in &again {
+            self.read_if_again(*id);
+        }
+        if self.again.is_empty() {
+            self.again = again; // its room is used anew
+            self.again.clear();
+        }
+        self.accept();
+        self.take_mail();
+        self.expire();
+        self.settle();
+        Ok(())
+    }
+
+    /// The handler.
+    pub const fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether a stop was asked for, and nothing is left to do.
+    pub fn is_stopped(&self) -> bool {
+        self.stop_by.is_some_and(|stop_by| self.peers.is_empty() || self.now >= stop_by)
+    }
+
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+
+    /// How long nothing will have to be done unless something becomes ready; `None` is forever.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let mut next = self.accepting.next();
+        let mut at = |time: Duration| next = Some(next.map_or(time, |next| next.min(time)));
+        if !self.peers.is_empty() {
+            at(self.next_handler_tick);
+            at(end_of_tick(self.peers.next_due));
+        }
+        if let Some(stop_by) = self.stop_by {
+            at(stop_by);
+        }
+        next.map(|next| next.saturating_sub(self.peers.clock.now()))
+    }
+
+    fn take_ready(&mut self, ready: &Ready) {
+        let id = match ready.source {
+            Source::Listener(listener) => return self.accepting.ready(listener),
+            Source::Mailbox => return, // looked into each turn
+            Source::Connection(id) => id,
+        };
+        let Some(index) = self.peers.find(id) else { return }; // a stale event
+        if ready.writable {
+            self.peers.drain_backlog(index);
+        }
+        if ready.readable || ready.read_closed || ready.error {
+            let peer = &mut self.peers.table[index];
+            peer.unread = true;
+            peer.read_closed |= ready.read_closed;
+            if ready.error && peer.paused {
+                // It is not read from, so a read cannot find this out.
+                self.peers.given_out.push((id, CloseReason::Lost));
+            }
+            self.read(id);
+        }
+    }
+
+    fn read_if_again(&mut self, id: ConnectionId) {
+        let Some(index) = self.peers.find(id) else { return };
+        if std::mem::take(&mut self.peers.table[index].again) {
+            self.read(id);
+        }
+    }
+
+    fn take_mail(&mut self) {
+        if self.stop_by.is_none() && self.mailbox.is_stopping() {
+            self.begin_stop();
+        }
+        let mut mail = std::mem::take(&mut self.mail);
+        self.mailbox.take(&mut mail);
+        for piece in mail.drain(..) {
+            self.handler.mail(&mut self.peers, piece);
+        }
+        self.mail = mail;
+    }
+
+    /// Says goodbye to every peer (RFC 6455 section 7.4.1: 1001) and takes no new ones.
+    fn begin_stop(&mut self) {
+        self.stop_by = Some(self.now + self.peers.config.drain_timeout);
+        self.poll.stop_listening();
+        self.accepting.stop();
+        let ids: Vec<_> = self.peers.ids().collect();
+        for id in ids {
+            let index = id.slot();
+            match self.peers.table[index].stage {
+                Stage::Handshake => {
+                    self.readings[index] = Reading::Discard;
+                    self.peers.end(index, true);
+                }
+                Stage::Open => {
+                    // One that is closing already has said its goodbye.
+                    let _ = self.peers.close(id, CloseCode::GOING_AWAY, "the server stops");
+                }
+                Stage::Ending { .. } | Stage::Shut => {}
+            }
+        }
+    }
+
+    /// Looks for deadlines that are over: one cheap pass, only when one can be.
+    fn expire(&mut self) {
+        if self.now >= self.next_handler_tick {
+            self.next_handler_tick = self.now + HANDLER_TICK;
+            self.handler.tick(&mut self.peers);
+            self.spare.trim();
+        }
+        let tick = self.peers.tick;
+        if tick <= self.peers.next_due {
+            return; // due when the tick is over
+        }
+        let mut next_due = u32::MAX;
+        let mut due = Vec::new();
+        for (index, peer) in &self.peers.table {
+            if peer.deadline < tick {
+                due.push(index);
+            } else {
+                next_due = next_due.min(peer.deadline);
+            }
+        }
+        self.peers.next_due = next_due;
+        for index in due {
+            self.expire_one(index);
+        }
+    }
+
+    /// The time for what this connection was waited for is over.
+    fn expire_one(&mut self, index: usize) {
+        let id = self.peers.id(index);
+        match self.peers.table[index].wait {
+            Wait::Handshake => self.expire_request(index),
+            Wait::Idle => {
+                self.peers.wait_for(index, Wait::Pong);
+                let _ = self.peers.ping(id, b""); // closing: the pass that follows ends it
+            }
+            Wait::Pong => {
+                let reason = CloseReason::Timeout(Timeout::Pong);
+                close_session(&mut self.handler, &mut self.peers, id, reason);
+                self.readings[index].release(&mut self.spare);
+                self.peers.fail_silent(index);
+            }
+            Wait::Write => self.lose(id, CloseReason::Timeout(Timeout::Write)),
+            Wait::Close => self.lose(id, CloseReason::Timeout(Timeout::Close)),
+        }
+    }
+
+    /// Writes what is owed and draws the conclusions, until there are none.
+    fn settle(&mut self) {
+        loop {
+            self.peers.flush();
+            while let Some((id, reason)) = self.peers.given_out.pop() {
+                self.give_up(id, reason);
+            }
+            while let Some(id) = self.peers.written.pop() {
+                self.finish(id);
+            }
+            while let Some(id) = self.peers.resumed.pop() {
+                self.resume(id);
+            }
+            while let Some((id, verdict)) = self.peers.decisions.pop() {
+                if let Some(index) = self.peers.find(id) {
+                    self.decide(index, verdict);
+                }
+            }
+            if !self.peers.is_dirty() && self.peers.given_out.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn give_up(&mut self, id: ConnectionId, reason: CloseReason<'static>) {
+        if reason == CloseReason::Backlogged {
+            // Its Close is still to be written.
+            if let Some(index) = self.peers.find(id) {
+                self.readings[index].release(&mut self.spare);
+                self.peers.table[index].paused = false;
+                self.read_again(index);
+            }
+            close_session(&mut self.handler, &mut self.peers, id, reason);
+        } else {
+            self.lose(id, reason);
+        }
+    }
+
+    /// The connection is gone, or is given up.
+    pub(super) fn lose(&mut self, id: ConnectionId, reason: CloseReason<'_>) {
+        close_session(&mut self.handler, &mut self.peers, id, reason);
+        if let Some(index) = self.peers.find(id) {
+            self.remove(index);
+        }
+    }
+
+    /// All is written to a connection that ends: closes our side of TCP, and waits for the peer's
+    /// where it may not have read everything (a close with unread input is a reset, which can
+    /// destroy what is on its way to the peer).
+    fn finish(&mut self, id: ConnectionId) {
+        let Some(index) = self.peers.find(id) else { return };
+        let peer = &mut self.peers.table[index];
+        let Stage::Ending { linger } = peer.stage else { return };
+        if peer.ended || (!linger && !peer.unread) || peer.stream.shutdown().is_err() {
+            return self.remove(index);
+        }
+        peer.stage = Stage::Shut;
+        peer.paused = false;
+        self.readings[index].release(&mut self.spare);
+        self.peers.wait_for(index, Wait::Close);
+        self.read_again(index);
+    }
+
+    fn resume(&mut self, id: ConnectionId) {
+        let Some(index) = self.peers.find(id) else { return };
+        self.read_again(index);
+        if self.peers.is_open(id) {
+            self.handler.drain(&mut self.peers, id);
+        }
+    }
+
+    /// Makes the read half of a new connection.
+    pub(super) fn make_room(&mut self, id: ConnectionId) {
+        if id.slot() == self.readings.len() {
+            self.readings.push(Reading::START);
+        } else {
+            self.readings[id.slot()] = Reading::START;
+        }
+    }
+
+    pub(super) fn remove(&mut self, index: usize) {
+        self.readings[index].release(&mut self.spare);
+        self.peers.table.remove(index);
+        self.accepting.resume();
+    }
+
+    /// The loop ends with connections that did not leave in time.
+    fn close_all(&mut self) {
+        let ids: Vec<_> = self.peers.ids().collect();
+        for id in ids {
+            self.lose(id, CloseReason::Timeout(Timeout::Close));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! HTTP on a connection, until it becomes a WebSocket.
+//!
+//! Owns a request that has come in part, and what is answered to whole ones. Never lets requests
+//! that are sent ahead make a peer owed more than its mark.
+
+use super::deadline::Wait;
+use super::peer::Stage;
+use super::reading::Reading;
+use super::{EventLoop, Handler, Platform, Request, Verdict};
+use crate::handshake::{self, HandshakeError, Offer};
+use crate::http::{
+    self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response,
+};
+use crate::proto::Inbound;
+
+/// A request that has come in part, and what was sent ahead after it.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    buffer: Vec<u8>,
+    scan: HeadScan,
+    /// Nothing new can be said before so many bytes are there.
+    needed: usize,
+    /// Whether it may be whole, and waits for the peer to read its answers.
+    stalled: bool,
+}
+
+/// What became of the front of some bytes.
+enum Step {
+    /// No whole request: so many bytes are needed.
+    More(usize),
+    /// A request of this length was answered.
+    Answered(usize),
+    /// A request of this length was a handshake, and was taken.
+    Upgraded(usize),
+    /// The handler will decide.
+    Pending,
+    /// Nothing more is read.
+    Ended,
+}
+
+impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
+    /// Takes bytes of a request.
+    pub(super) fn receive_request(&mut self, index: usize, input: &mut [u8]) {
+        let Reading::Request(exchange) = &mut self.readings[index] else { return };
+        let Some(mut exchange) = exchange.take() else {
+            return self.serve(index, input, HeadScan::new());
+        };
+        exchange.buffer.extend_from_slice(input);
+        if exchange.buffer.len() < exchange.needed {
+            self.readings[index] = Reading::Request(Some(exchange));
+            return;
+        }
+        self.serve(index, &mut exchange.buffer, exchange.scan);
+    }
+
+    /// Goes on with requests that were sent ahead; whether there are still more.
+    pub(super) fn serve_stalled(&mut self, index: usize) -> bool {
+        let Reading::Request(exchange) = &mut self.readings[index] else { return false };
+        if exchange.as_ref().is_none_or(|exchange| !exchange.stalled) {
+            return false;
+        }
+        self.receive_request(index, &mut []);
+        matches!(&self.readings[index], Reading::Request(Some(exchange)) if exchange.stalled)
+    }
+
+    /// Answers the requests in `bytes`, and keeps what is no whole one.
+    fn serve(&mut self, index: usize, bytes: &mut [u8], mut scan: HeadScan) {
+        let mut at = 0;
+        let (needed, stalled) = loop {
+            match self.serve_one(index, &bytes[at..], &mut scan) {
+                Step::More(needed) => break (needed, false),
+                Step::Answered(len) => {
+                    at += len;
+                    scan = HeadScan::new();
+                    let owed = self.peers.owed_bytes(index);
+                    if owed > self.peers.config.backlog_high_bytes {
+                        break (0, at < bytes.len());
+                    }
+                }
+                Step::Upgraded(len) => {
+                    return self.receive_frames(index, Some(&mut bytes[at + len..]), 0);
+                }
+                Step::Pending => {
+                    let exchange = Exchange::new(&bytes[at..], scan, 0, false);
+                    self.readings[index] = Reading::Pending(exchange);
+                    return;
+                }
+                Step::Ended => return,
+            }
+        };
+        if at < bytes.len() {
+            let exchange = Exchange::new(&bytes[at..], scan, needed, stalled);
+            self.readings[index] = Reading::Request(Some(exchange));
+        }
+        if stalled {
+            self.read_again(index);
+        }
+    }
+
+    /// Answers the request at the front of `bytes`, if it is whole.
+    fn serve_one(&mut self, index: usize, bytes: &[u8], scan: &mut HeadScan) -> Step {
+        match self.judge_request(index, bytes, scan) {
+            Ok(step) => step,
+            Err(error) => {
+                self.refuse(index, &error.response());
+                Step::Ended
+            }
+        }
+    }
+
+    fn judge_request(
+        &mut self,
+        index: usize,
+        bytes: &[u8],
+        scan: &mut HeadScan,
+    ) -> Result<Step, HandshakeError> {
+        let config = &self.peers.config;
+        let Some(head_len) = scan.scan(bytes, &config.head)? else {
+            return Ok(Step::More(bytes.len() + 1));
+        };
+        let mut slots = HeaderSlots::new();
+        let head = http::Request::parse(&bytes[..head_len], &mut slots, &config.head)?;
+        let offer = Offer::from_request(&head)?;
+        let body_len = match head.body() {
+            Body::None => 0,
+            Body::Length(len) => usize::try_from(len)
+                .ok()
+                .filter(|len| *len <= config.body_bytes_max)
+                .ok_or(HttpError::BodyTooLarge)?,
+            Body::Chunked => return Err(HttpError::LengthRequired.into()),
+        };
+        let len = head_len + body_len;
+        let Some(body) = bytes.get(head_len..len) else {
+            *scan = HeadScan::new(); // the head is read once more, when the body is there
+            return Ok(Step::More(len));
+        };
+        let id = self.peers.id(index);
+        let stream = &self.peers.table[index].stream;
+        let verdict = self.handler.request(&Request { id, head, offer, body, stream });
+        self.apply(index, &head, offer.as_ref(), len, verdict)
+    }
+
+    /// Carries out a verdict.
+    fn apply(
+        &mut self,
+        index: usize,
+        head: &http::Request<'_>,
+        offer: Option<&Offer<'_>>,
+        len: usize,
+        verdict: Verdict<H::Session>,
+    ) -> Result<Step, HandshakeError> {
+        match (verdict, offer) {
+            (Verdict::Pending, _) => Ok(Step::Pending),
+            (Verdict::Accept(acceptance, session), Some(offer)) => {
+                offer.check(&acceptance)?;
+                self.peers.write(index, |out| {
+                    handshake::write_response(out, offer.key(), &acceptance);
+                });
+                self.open(index, session);
+                Ok(Step::Upgraded(len))
+            }
+            (Verdict::Accept(..), None) => Err(HandshakeError::Upgrade),
+            (Verdict::Respond(response), offer) => {
+                let mut options = EncodeOptions::answering(head);
+                // What follows a handshake that was refused may be frames, not a request.
+                options.keep_alive &= offer.is_none() && !response.closes() && !self.is_stopping();
+                self.peers.write(index, |out| response.encode(out, options));
+                if !options.keep_alive {
+                    self.readings[index] = Reading::Discard;
+                    self.peers.end(index, true);
+                    return Ok(Step::Ended);
+                }
+                self.peers.table[index].answered = true;
+                self.peers.wait_for(index, Wait::Handshake);
+                Ok(Step::Answered(len))
+            }
+        }
+    }
+
+    /// From here on the connection is a WebSocket.
+    fn open(&mut self, index: usize, session: H::Session) {
+        self.readings[index] = Reading::Open(Inbound::new());
+        let peer = &mut self.peers.table[index];
+        peer.stage = Stage::Open;
+        peer.session = Some(session);
+        self.peers.wait_for(index, Wait::Idle);
+        let id = self.peers.id(index);
+        self.handler.open(&mut self.peers, id);
+    }
+
+    /// Answers, and ends the connection.
+    pub(super) fn refuse(&mut self, index: usize, response: &Response) {
+        self.readings[index] = Reading::Discard;
+        self.peers.write(index, |out| response.encode(out, EncodeOptions::CLOSE));
+        self.peers.end(index, true);
+    }
+
+    /// The handler has decided about a request.
+    pub(super) fn decide(&mut self, index: usize, verdict: Verdict<H::Session>) {
+        let reading = std::mem::replace(&mut self.readings[index], Reading::START);
+        let Reading::Pending(mut exchange) = reading else {
+            self.readings[index] = reading;
+            return;
+        };
+        match self.decide_request(index, &exchange.buffer, verdict) {
+            Ok(Step::Upgraded(len)) => {
+                self.receive_frames(index, Some(&mut exchange.buffer[len..]), 0);
+            }
+            Ok(Step::Answered(len)) => {
+                self.serve(index, &mut exchange.buffer[len..], HeadScan::new());
+            }
+            Ok(Step::Pending) => self.readings[index] = Reading::Pending(exchange),
+            Ok(Step::More(_) | Step::Ended) => {}
+            Err(error) => self.refuse(index, &error.response()),
+        }
+        self.read_again(index); // it may hold what was not read meanwhile
+    }
+
+    /// Reads the request again, which was whole and well when it was left pending.
+    fn decide_request(
+        &mut self,
+        index: usize,
+        bytes: &[u8],
+        verdict: Verdict<H::Session>,
+    ) -> Result<Step, HandshakeError> {
+        let limits = self.peers.config.head;
+        let Some(head_len) = HeadScan::new().scan(bytes, &limits)? else {
+            return Ok(Step::Ended);
+        };
+        let mut slots = HeaderSlots::new();
+        let head = http::Request::parse(&bytes[..head_len], &mut slots, &limits)?;
+        let offer = Offer::from_request(&head)?;
+        let body_len = match head.body() {
+            Body::Length(len) => usize::try_from(len).unwrap_or(usize::MAX),
+            Body::None | Body::Chunked => 0,
+        };
+        self.apply(index, &head, offer.as_ref(), head_len + body_len, verdict)
+    }
+
+    /// A request has not come in time (408), or has not been decided about (503). A connection
+    /// that was kept for a further request, and is silent, just ends.
+    pub(super) fn expire_request(&mut self, index: usize) {
+        let is_kept = self.peers.table[index].answered;
+        match &self.readings[index] {
+            Reading::Request(None) if is_kept => self.peers.end(index, false),
+            Reading::Pending(_) => {
+                self.refuse(index, &Response::text(503, "no decision in time\n").close());
+            }
+            Reading::Request(_) | Reading::Open(_) | Reading::Discard => {
+                self.refuse(index, &HttpError::Timeout.response());
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn new(bytes: &[u8], scan: HeadScan, needed: usize, stalled: bool) -> Box<Self> {
+        Box::new(Self { buffer: bytes.to_vec(), scan, needed, stalled })
+    }
+}

@@ -1,0 +1,164 @@
+//! What a program on the loop is: one handler, called for all its connections.
+//!
+//! Owns the trait and what passes through it. Never holds a connection: handlers have ids.
+
+use std::net::SocketAddr;
+
+use crate::handshake::{Acceptance, HandshakeError, Offer};
+use crate::http::{self, Response};
+use crate::proto::{Chunk, Close, Message, ProtocolError};
+
+use super::{ConnectionId, Os, Peers, Platform, Stream};
+
+/// A program on the loop. Everything but [`message`](Self::message) has a default: see the echo
+/// server at the head of this crate.
+///
+/// Nothing here may block: all connections of the loop wait for it.
+pub trait Handler<P: Platform = Os>: Sized {
+    /// What the program keeps for each connection, inline in the table of peers.
+    type Session: Default;
+    /// What other threads may post to the loop.
+    type Mail: Send + 'static;
+
+    /// Answers an HTTP request, or takes a WebSocket handshake. The default accepts every
+    /// handshake, on every path, and answers anything else with 426.
+    fn request(&mut self, request: &Request<'_>) -> Verdict<Self::Session> {
+        match request.offer() {
+            Some(_) => Verdict::accept(Self::Session::default()),
+            None => Verdict::Respond(HandshakeError::Upgrade.response()),
+        }
+    }
+
+    /// A connection is open.
+    fn open(&mut self, peers: &mut Peers<Self::Session, P>, id: ConnectionId) {
+        let _ = (peers, id);
+    }
+
+    /// A message has come, whole.
+    fn message(
+        &mut self,
+        peers: &mut Peers<Self::Session, P>,
+        from: ConnectionId,
+        message: Message<'_>,
+    );
+
+    /// A piece of a message has come: with [`Delivery::Chunks`](crate::proto::Delivery::Chunks),
+    /// in place of [`message`](Self::message).
+    fn chunk(
+        &mut self,
+        peers: &mut Peers<Self::Session, P>,
+        from: ConnectionId,
+        chunk: Chunk<'_>,
+    ) {
+        let _ = (peers, from, chunk);
+    }
+
+    /// A peer that was too slow has caught up.
+    fn drain(&mut self, peers: &mut Peers<Self::Session, P>, id: ConnectionId) {
+        let _ = (peers, id);
+    }
+
+    /// A connection has ended: exactly once for each [`open`](Self::open). Nothing can be sent on
+    /// it any more.
+    fn close(
+        &mut self,
+        peers: &mut Peers<Self::Session, P>,
+        id: ConnectionId,
+        session: Self::Session,
+        reason: CloseReason<'_>,
+    ) {
+        let _ = (peers, id, session, reason);
+    }
+
+    /// Another thread has posted something.
+    fn mail(&mut self, peers: &mut Peers<Self::Session, P>, mail: Self::Mail) {
+        let _ = (peers, mail);
+    }
+
+    /// About once a second, while there are connections.
+    fn tick(&mut self, peers: &mut Peers<Self::Session, P>) {
+        let _ = peers;
+    }
+}
+
+/// A whole request: its head, its body, and what it offers where it is a handshake.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub(super) id: ConnectionId,
+    pub(super) head: http::Request<'a>,
+    pub(super) offer: Option<Offer<'a>>,
+    pub(super) body: &'a [u8],
+    pub(super) stream: &'a dyn Stream,
+}
+
+impl<'a> Request<'a> {
+    /// The connection that it came on, to [decide](Peers::decide) about later.
+    pub const fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Method, target and header fields.
+    pub const fn head(&self) -> &http::Request<'a> {
+        &self.head
+    }
+
+    /// What the client offers, where this is a WebSocket handshake.
+    pub const fn offer(&self) -> Option<&Offer<'a>> {
+        self.offer.as_ref()
+    }
+
+    /// The body; a handshake has none.
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The address of who sent it. Costs a system call.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.stream.remote_addr()
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Verdict<S> {
+    /// The handshake is taken (RFC 6455 section 4.2.2), and this is the session.
+    Accept(Acceptance, S),
+    /// Any other answer.
+    Respond(Response),
+    /// Another thread is asked; [`Peers::decide`] follows. Until then the connection waits, at
+    /// most as long as a handshake may take.
+    Pending,
+}
+
+impl<S> Verdict<S> {
+    /// Takes the handshake without a subprotocol or further header fields.
+    pub fn accept(session: S) -> Self {
+        Self::Accept(Acceptance::new(), session)
+    }
+}
+
+/// Why a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason<'a> {
+    /// The peer's Close came, first or in answer to ours.
+    Peer(Close<'a>),
+    /// The peer broke the protocol.
+    Protocol(ProtocolError),
+    /// The transport ended without a Close: 1006, as the API calls it.
+    Lost,
+    /// The peer took too long.
+    Timeout(Timeout),
+    /// The peer read too slowly, and the policy is to close.
+    Backlogged,
+}
+
+/// What a peer took too long for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Any sign of life after a ping.
+    Pong,
+    /// Reading what it is owed.
+    Write,
+    /// Its part of the close handshake.
+    Close,
+}

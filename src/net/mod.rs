@@ -1,0 +1,37 @@
+//! The event loop: many connections on one thread (mio, edge-triggered epoll).
+//!
+//! Owns sockets, tables, backlogs, deadlines and the mailbox; calls one [`Handler`] per loop. Never
+//! knows rooms, JSON or a store.
+//!
+//! A turn: wait, read what is ready, hand messages to the handler, and at its end write what each
+//! peer is owed with one system call a peer. The read half of a connection and its write half stand
+//! in two tables with one index, so that a handler that borrows a message can write to any peer,
+//! the sender included.
+
+mod accept;
+mod backlog;
+mod config;
+mod deadline;
+mod event_loop;
+mod exchange;
+mod handler;
+mod id;
+mod mailbox;
+mod os;
+mod peer;
+mod peers;
+mod reading;
+mod seam;
+mod server;
+mod turn;
+
+pub use crate::proto::{Chunk, Close, Message, MessageKind, SendError, SharedFrame};
+pub use config::{BacklogPolicy, Config};
+pub use event_loop::EventLoop;
+pub use handler::{CloseReason, Handler, Request, Timeout, Verdict};
+pub use id::ConnectionId;
+pub use mailbox::{Mailbox, MailboxFull, Mailboxes};
+pub use os::{Os, OsClock, OsPoll, OsRandom};
+pub use peers::Peers;
+pub use seam::{Clock, Platform, Poll, Random, Ready, Source, Stream};
+pub use server::{Builder, Server, Stopper};

@@ -1,0 +1,100 @@
+//! The write half of one connection.
+//!
+//! Owns its stream, what it is owed, its close state and its deadline. Never parses.
+
+use super::backlog::Backlog;
+use super::deadline::Wait;
+use super::turn::Chain;
+use crate::proto::Outbound;
+
+/// How far a connection has come.
+///
+/// ```text
+///   Handshake ──accepted──► Open ──Close, fault, end──► Ending ──all written──► Shut ──► gone
+///       └──refused, answered with "close"──────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// HTTP is spoken.
+    Handshake,
+    /// WebSocket is spoken; the rest is for [`Outbound`] to say.
+    Open,
+    /// What is owed is still written, then TCP is closed: at once after a clean close, else after
+    /// the peer had the time to read (`linger`), since a close with unread input is a reset.
+    Ending { linger: bool },
+    /// Our end of TCP is closed, the peer's is awaited.
+    Shut,
+}
+
+/// The write half of a connection, with an inline session.
+#[derive(Debug)]
+pub(super) struct Peer<S, T> {
+    pub(super) stream: T,
+    pub(super) generation: u32,
+    /// What this turn owes.
+    pub(super) chain: Chain,
+    /// When `wait` is over, in ticks.
+    pub(super) deadline: u32,
+    pub(super) wait: Wait,
+    pub(super) stage: Stage,
+    pub(super) outbound: Outbound,
+    /// Whether it is on the list of peers to write to.
+    pub(super) dirty: bool,
+    /// Whether it is on the list of peers to read again.
+    pub(super) again: bool,
+    /// Whether it is owed too much to be read from.
+    pub(super) paused: bool,
+    /// Whether its socket may hold unread bytes.
+    pub(super) unread: bool,
+    /// Whether TCP has said that no more will come: read to the end, however short a read is.
+    pub(super) read_closed: bool,
+    /// Whether the end of what it sends was read.
+    pub(super) ended: bool,
+    /// Whether a request of it was answered.
+    pub(super) answered: bool,
+    /// What earlier turns owe.
+    pub(super) backlog: Option<Box<Backlog>>,
+    /// Present from open to close.
+    pub(super) session: Option<S>,
+}
+
+// A debug build of mio keeps more in a stream than its descriptor.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Peer<usize, mio::net::TcpStream>>() <= 56);
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Peer<(), mio::net::TcpStream>>() <= 40);
+
+impl<S, T> Peer<S, T> {
+    pub(super) const fn new(stream: T, generation: u32, deadline: u32) -> Self {
+        Self {
+            stream,
+            generation,
+            chain: Chain::EMPTY,
+            deadline,
+            wait: Wait::Handshake,
+            stage: Stage::Handshake,
+            outbound: Outbound::new(),
+            dirty: false,
+            again: false,
+            paused: false,
+            unread: true,
+            read_closed: false,
+            ended: false,
+            answered: false,
+            backlog: None,
+            session: None,
+        }
+    }
+
+    /// Whether a message can be sent.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open) && self.outbound.is_open()
+    }
+
+    /// What earlier turns owe, in bytes, as it is held against the limits.
+    #[inline]
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.backlog.as_ref().map_or(0, |backlog| backlog.charge())
+    }
+}

@@ -1,0 +1,212 @@
+//! The read half of each connection, and reading it.
+//!
+//! Owns what the bytes of a connection mean at present, and the budget of one turn. Never reads
+//! from a peer that is owed too much.
+
+use std::io;
+
+use super::exchange::Exchange;
+use super::{CloseReason, ConnectionId, EventLoop, Handler, Peers, Platform, Stream};
+use crate::proto::{Event, Inbound, ProtocolError, Spare};
+
+/// What is read from one connection in a turn, in bytes, before the others have theirs.
+const READ_BUDGET: usize = 1 << 20;
+
+/// What the bytes of a connection mean. A connection at rest owns no heap in any of these but a
+/// request that has come in part.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// A request; a part of it has come, or nothing.
+    Request(Option<Box<Exchange>>),
+    /// Nothing is read until the handler has decided about this request.
+    Pending(Box<Exchange>),
+    /// Frames.
+    Open(Inbound),
+    /// Nothing any more: the connection ends.
+    Discard,
+}
+
+const _: () = assert!(size_of::<Reading>() <= 40);
+
+impl Reading {
+    pub(super) const START: Self = Self::Request(None);
+
+    /// Gives the buffers back.
+    pub(super) fn release(&mut self, spare: &mut Spare) {
+        if let Self::Open(inbound) = self {
+            inbound.release(spare);
+        }
+        *self = Self::Discard;
+    }
+}
+
+/// What a read brought.
+enum Input {
+    Bytes(usize),
+    /// The peer will send no more.
+    End,
+    Nothing,
+    Lost,
+}
+
+fn fill<T: Stream>(stream: &mut T, room: &mut [u8]) -> Input {
+    loop {
+        return match stream.read(room) {
+            Ok(0) => Input::End,
+            Ok(n) => Input::Bytes(n),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Input::Nothing,
+            Err(_) => Input::Lost,
+        };
+    }
+}
+
+impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
+    /// Reads a connection until it is drained, or has had its share of the turn.
+    pub(super) fn read(&mut self, id: ConnectionId) {
+        let Some(index) = self.peers.find(id) else { return };
+        if self.serve_stalled(index) {
+            return self.read_again(index);
+        }
+        let mut budget = READ_BUDGET;
+        while self.is_readable(index) {
+            if budget == 0 {
+                return self.read_again(index);
+            }
+            let (input, room, direct) = self.read_once(index);
+            let peer = &mut self.peers.table[index];
+            match input {
+                Input::Bytes(n) => {
+                    // A read that leaves room has drained the socket: epoll tells of what follows.
+                    peer.unread = n == room || peer.read_closed;
+                    budget = budget.saturating_sub(n);
+                    self.peers.heard(index);
+                    self.receive(index, n, direct);
+                }
+                Input::Nothing => peer.unread = false,
+                Input::End => {
+                    peer.unread = false;
+                    peer.ended = true;
+                    self.end_of_input(index);
+                }
+                Input::Lost => {
+                    peer.unread = false;
+                    self.peers.given_out.push((id, CloseReason::Lost));
+                }
+            }
+        }
+    }
+
+    fn is_readable(&self, index: usize) -> bool {
+        let peer = &self.peers.table[index];
+        peer.unread && !peer.paused && !matches!(self.readings[index], Reading::Pending(_))
+    }
+
+    /// Puts a connection on the list of those to read in the next turn.
+    pub(super) fn read_again(&mut self, index: usize) {
+        let peer = &mut self.peers.table[index];
+        if !peer.again {
+            peer.again = true;
+            self.again.push(self.peers.id(index));
+        }
+    }
+
+    /// One read: into a large message where one is under way, else into the loop's buffer. Says how
+    /// much room there was and which of the two it was.
+    fn read_once(&mut self, index: usize) -> (Input, usize, bool) {
+        let stream = &mut self.peers.table[index].stream;
+        if let Reading::Open(inbound) = &mut self.readings[index]
+            && let Some(room) = inbound.direct(&self.settings, &mut self.spare)
+        {
+            return (fill(stream, room), room.len(), true);
+        }
+        (fill(stream, &mut self.buffer), self.buffer.len(), false)
+    }
+
+    /// Hands on what was read.
+    fn receive(&mut self, index: usize, n: usize, direct: bool) {
+        match &mut self.readings[index] {
+            Reading::Open(_) if direct => self.receive_frames(index, None, n),
+            Reading::Open(_) => {
+                let mut buffer = std::mem::take(&mut self.buffer);
+                self.receive_frames(index, Some(&mut buffer[..n]), 0);
+                self.buffer = buffer;
+            }
+            Reading::Request(_) => {
+                let mut buffer = std::mem::take(&mut self.buffer);
+                self.receive_request(index, &mut buffer[..n]);
+                self.buffer = buffer;
+            }
+            Reading::Pending(_) | Reading::Discard => {}
+        }
+    }
+
+    /// Takes frames: from `input`, or `direct` bytes that stand in the message already.
+    pub(super) fn receive_frames(
+        &mut self,
+        index: usize,
+        input: Option<&mut [u8]>,
+        direct: usize,
+    ) {
+        let id = self.peers.id(index);
+        let Reading::Open(inbound) = &mut self.readings[index] else { return };
+        let (settings, spare) = (&self.settings, &mut self.spare);
+        let mut events = match input {
+            Some(bytes) => inbound.receive(settings, spare, bytes),
+            None => inbound.receive_direct(settings, spare, direct),
+        };
+        while let Some(event) = events.next() {
+            deliver(&mut self.handler, &mut self.peers, id, event);
+        }
+        drop(events);
+        if inbound.is_done() {
+            self.readings[index].release(&mut self.spare);
+        }
+    }
+
+    /// The peer has ended its side of TCP. What it is owed is still written.
+    fn end_of_input(&mut self, index: usize) {
+        let id = self.peers.id(index);
+        self.readings[index].release(&mut self.spare);
+        close_session(&mut self.handler, &mut self.peers, id, CloseReason::Lost);
+        self.peers.end(index, false);
+    }
+}
+
+/// Hands an event to the handler, or answers it as the RFC says.
+fn deliver<H: Handler<P>, P: Platform>(
+    handler: &mut H,
+    peers: &mut Peers<H::Session, P>,
+    id: ConnectionId,
+    event: Result<Event<'_>, ProtocolError>,
+) {
+    match event {
+        // After our Close nothing is taken but the peer's.
+        Ok(Event::Message(_) | Event::Chunk(_)) if !peers.is_open(id) => {}
+        Ok(Event::Message(message)) => handler.message(peers, id, message),
+        Ok(Event::Chunk(chunk)) => handler.chunk(peers, id, chunk),
+        Ok(Event::Ping(payload)) => peers.pong(id.slot(), payload),
+        Ok(Event::Pong(_)) => {}
+        Ok(Event::Close(close)) => {
+            peers.receive_close(id.slot(), close);
+            close_session(handler, peers, id, CloseReason::Peer(close));
+        }
+        Err(error) => {
+            peers.fail(id.slot(), error);
+            close_session(handler, peers, id, CloseReason::Protocol(error));
+        }
+    }
+}
+
+/// Tells the handler that a connection has ended, if it was open and has not been told.
+pub(super) fn close_session<H: Handler<P>, P: Platform>(
+    handler: &mut H,
+    peers: &mut Peers<H::Session, P>,
+    id: ConnectionId,
+    reason: CloseReason<'_>,
+) {
+    let session = peers.find(id).and_then(|index| peers.table[index].session.take());
+    if let Some(session) = session {
+        handler.close(peers, id, session, reason);
+    }
+}

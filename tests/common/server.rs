@@ -1,0 +1,192 @@
+//! The real binary as a child process: started on a free port, watched through `/proc`, and killed
+//! when the test ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Where the program under test is. `THRONG` names another build of it.
+fn program() -> String {
+    std::env::var("THRONG").unwrap_or_else(|_| env!("CARGO_BIN_EXE_throng").to_owned())
+}
+
+/// Waits until `holds` is true; panics with `what` when it is not within `seconds`.
+pub fn eventually(what: &str, seconds: f64, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    while !holds() {
+        assert!(Instant::now() < end, "not within {seconds} s: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running `throng echo` or `throng serve`.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    errors: Arc<Mutex<String>>,
+    ended: bool,
+}
+
+impl Server {
+    pub fn echo(flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.arg("echo");
+        Server::start(command, flags)
+    }
+
+    pub fn serve(flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.arg("serve");
+        Server::start(command, flags)
+    }
+
+    /// `throng echo` that may hold at most `descriptors` files and sockets open.
+    pub fn echo_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
+        let mut command = Command::new("sh");
+        let line = format!("ulimit -n {descriptors}; exec \"$0\" echo \"$@\"");
+        command.arg("-c").arg(line).arg(program());
+        Server::start(command, flags)
+    }
+
+    fn start(mut command: Command, flags: &[&str]) -> Server {
+        command.args(["--listen", "127.0.0.1:0"]).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let errors = Arc::new(Mutex::new(String::new()));
+        drain(child.stderr.take().expect("a pipe"), Arc::clone(&errors));
+        let (sender, first_line) = mpsc::channel();
+        let output = child.stdout.take().expect("a pipe");
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = sender.send(line); // after the first line nobody listens
+            }
+        });
+        let line = first_line.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| {
+            let _ = child.kill();
+            let said = errors.lock().expect("not poisoned");
+            panic!("{command:?} printed no first line; on standard error:\n{said}")
+        });
+        let address = line
+            .strip_prefix("listening on http://")
+            .and_then(|address| address.trim().parse().ok())
+            .unwrap_or_else(|| panic!("unexpected first line: {line:?}"));
+        Server { child, address, errors, ended: false }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A plain TCP connection.
+    pub fn dial(&self) -> TcpStream {
+        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5));
+        stream.unwrap_or_else(|error| panic!("connect: {error}"))
+    }
+
+    /// Memory in use, in KiB.
+    pub fn rss_kb(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Memory reserved for data, in KiB: also what was allocated and never touched.
+    pub fn data_kb(&self) -> u64 {
+        self.status("VmData:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the server is alive");
+        let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
+        line.split_whitespace().nth(1).expect("a value").parse().expect("a number")
+    }
+
+    /// Processor time used so far by all threads, in seconds.
+    pub fn cpu_s(&self) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let tasks = tasks.expect("the server is alive").flatten();
+        let times = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+        let time_ns = times.filter_map(|time| time.split(' ').next()?.parse::<u64>().ok());
+        time_ns.sum::<u64>() as f64 / 1e9
+    }
+
+    /// Processor time used while `seconds` go by.
+    pub fn cpu_over(&self, seconds: f64) -> f64 {
+        let before = self.cpu_s();
+        thread::sleep(Duration::from_secs_f64(seconds));
+        self.cpu_s() - before
+    }
+
+    /// How many files and sockets it has open.
+    pub fn fd_count(&self) -> usize {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        entries.expect("the server is alive").count()
+    }
+
+    /// How many it has open at rest: waits until the number stands still.
+    pub fn fds_at_rest(&self) -> usize {
+        let mut before = 0;
+        eventually("the number of open files stands still", 5.0, || {
+            thread::sleep(Duration::from_millis(50));
+            let now = self.fd_count();
+            std::mem::replace(&mut before, now) == now
+        });
+        before
+    }
+
+    /// Sends a signal by its short name: "TERM", "INT".
+    pub fn signal(&mut self, name: &str) {
+        self.ended = true;
+        let mut kill = Command::new("kill");
+        let status = kill.arg("-s").arg(name).arg(self.child.id().to_string()).status();
+        assert!(status.expect("kill runs").success(), "no {name} could be sent");
+    }
+
+    /// Waits until the program has ended by itself.
+    pub fn wait_exit(&mut self, within_s: f64) -> ExitStatus {
+        let mut status = None;
+        eventually("the server exits", within_s, || {
+            status = self.child.try_wait().expect("the child can be waited for");
+            status.is_some()
+        });
+        status.expect("just seen")
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn errors(&self) -> String {
+        self.errors.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Drop for Server {
+    /// A server that died, or in which something panicked, fails the test it served.
+    fn drop(&mut self) {
+        let died = !self.ended && matches!(self.child.try_wait(), Ok(Some(_)));
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+        let errors = self.errors();
+        if thread::panicking() {
+            eprintln!("--- the server's standard error:\n{errors}");
+        } else {
+            assert!(!died, "the server died:\n{errors}");
+            assert!(!errors.contains("panicked at"), "the server panicked:\n{errors}");
+        }
+    }
+}
+
+/// Reads a pipe to its end and keeps the first 256 KiB.
+fn drain(mut pipe: impl Read + Send + 'static, kept: Arc<Mutex<String>>) {
+    const KEPT_MAX: usize = 256 * 1024;
+    thread::spawn(move || {
+        let mut block = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut block) {
+            let mut kept = kept.lock().expect("not poisoned");
+            if kept.len() < KEPT_MAX {
+                kept.push_str(&String::from_utf8_lossy(&block[..count]));
+            }
+        }
+    });
+}

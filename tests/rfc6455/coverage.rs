@@ -1,0 +1,187 @@
+//! Every row of the checklist that is built has a test, and `docs/conformance.md` says which.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The files of this test program, as they were compiled.
+const SOURCES: [(&str, &str); 7] = [
+    ("main.rs", include_str!("main.rs")),
+    ("opening.rs", include_str!("opening.rs")),
+    ("opening_lists.rs", include_str!("opening_lists.rs")),
+    ("framing.rs", include_str!("framing.rs")),
+    ("messages.rs", include_str!("messages.rs")),
+    ("control.rs", include_str!("control.rs")),
+    ("closing.rs", include_str!("closing.rs")),
+];
+
+/// Rows without a test so far, and what they wait for. A row leaves this list with its feature.
+const NOT_BUILT: [(&str, &[u32]); 6] = [
+    (
+        "comes with the client",
+        &[
+            23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 44, 45, 46,
+            47, 84, 90, 91,
+        ],
+    ),
+    (
+        "comes with deflate",
+        &[
+            50, 101, 102, 103, 104, 105, 106, 107, 108, 111, 112, 113, 114, 115, 116, 117, 118,
+            119, 120,
+        ],
+    ),
+    ("comes with the client and deflate", &[109, 110]),
+    ("comes with TLS", &[15, 99]),
+    ("comes with the list of origins", &[9, 98]),
+    ("throng is no relay", &[63]),
+];
+
+struct Row {
+    number: u32,
+    role: String,
+    section: String,
+    requirement: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn checklist(text: &str) -> Vec<Row> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| {
+            let mut fields = line.split('\t').map(str::to_owned);
+            let mut field = || fields.next().unwrap_or_else(|| panic!("too short: {line:?}"));
+            let number = field().parse().unwrap_or_else(|_| panic!("no number: {line:?}"));
+            let (role, section, requirement) = (field(), field(), field());
+            Row { number, role, section, requirement }
+        })
+        .collect()
+}
+
+/// The tests in `source` that are named after a row, by row: `#[test]`, then `fn row_NNN_name()`.
+fn row_tests(source: &str) -> Vec<(u32, String)> {
+    let lines: Vec<&str> = source.lines().collect();
+    let pairs = lines.windows(2).filter(|pair| pair[0].trim() == "#[test]");
+    pairs
+        .filter_map(|pair| {
+            let name = pair[1].strip_prefix("fn ")?.strip_suffix("() {")?;
+            let number = name.strip_prefix("row_")?.get(..3)?.parse().ok()?;
+            Some((number, name.to_owned()))
+        })
+        .collect()
+}
+
+fn all_row_tests() -> BTreeMap<u32, Vec<String>> {
+    let mut tests: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (file, source) in SOURCES {
+        let module = file.trim_end_matches(".rs");
+        for (number, name) in row_tests(source) {
+            tests.entry(number).or_default().push(format!("{module}::{name}"));
+        }
+    }
+    tests
+}
+
+/// What is wrong with the tests as a set: rows with none, and rows that should have none.
+fn faults(
+    rows: &[Row],
+    tests: &BTreeMap<u32, Vec<String>>,
+    not_built: &[(&str, &[u32])],
+) -> Vec<String> {
+    let waits = |number: u32| not_built.iter().any(|(_, rows)| rows.contains(&number));
+    let mut faults = Vec::new();
+    for row in rows {
+        match (tests.contains_key(&row.number), waits(row.number)) {
+            (false, false) => faults.push(format!("row {}: no test", row.number)),
+            (true, true) => faults.push(format!("row {}: tested, yet not built?", row.number)),
+            (true, false) | (false, true) => {}
+        }
+        let client_only = row.role == "C";
+        if client_only && !waits(row.number) {
+            faults.push(format!("row {}: the client's, tested at a server?", row.number));
+        }
+    }
+    for number in tests.keys() {
+        if rows.iter().all(|row| row.number != *number) {
+            faults.push(format!("row {number}: not in the checklist"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn every_built_row_has_a_test() {
+    let rows = checklist(&read("docs/rfc-checklist.tsv"));
+    let numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (1..=120).collect::<Vec<u32>>(), "rows 1 to 120, in order");
+    let faults = faults(&rows, &all_row_tests(), &NOT_BUILT);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_source_file_is_looked_at() {
+    let listed: Vec<&str> = SOURCES.iter().map(|(file, _)| *file).collect();
+    for entry in std::fs::read_dir(root().join("tests/rfc6455")).expect("the folder").flatten() {
+        let name = entry.file_name().into_string().expect("a name in UTF-8");
+        assert!(name == "coverage.rs" || listed.contains(&name.as_str()), "{name} is not listed");
+    }
+}
+
+/// The check itself can fail.
+#[test]
+fn the_coverage_check_finds_what_is_missing() {
+    let text = "# row\n1\tS\t4.2\tone\tN\t\n2\tB\t5.1\ttwo\tN\t\n3\tC\t4.1\tthree\tN\t\n";
+    let rows = checklist(text);
+    let source = "#[test]\nfn row_001_one() {\n}\nfn row_002_not_a_test() {\n}\n";
+    let tests: BTreeMap<u32, Vec<String>> =
+        row_tests(source).into_iter().map(|(number, name)| (number, vec![name])).collect();
+    assert_eq!(faults(&rows, &tests, &[("client", &[3])]), ["row 2: no test"]);
+    assert_eq!(faults(&rows, &tests, &[("client", &[2, 3])]), [""; 0]);
+    let both = faults(&rows, &tests, &[("client", &[1, 2, 3])]);
+    assert_eq!(both, ["row 1: tested, yet not built?"]);
+    assert_eq!(faults(&rows[1..2], &tests, &[("", &[2])]), ["row 1: not in the checklist"]);
+}
+
+/// The table of `docs/conformance.md`, from the checklist and the names of the tests.
+fn table() -> String {
+    let tests = all_row_tests();
+    let mut out = String::from("| row | role | section | requirement | shown by | state |\n");
+    out.push_str("|---|---|---|---|---|---|\n");
+    for row in checklist(&read("docs/rfc-checklist.tsv")) {
+        let names = tests.get(&row.number).map(|names| names.join("`, `"));
+        let waits = NOT_BUILT.iter().find(|(_, rows)| rows.contains(&row.number));
+        let state = waits.map_or("built", |(reason, _)| reason);
+        let names = names.map_or(String::new(), |names| format!("`{names}`"));
+        let Row { number, role, section, requirement } = row;
+        let requirement = requirement.replace('|', "\\|");
+        let line = format!("| {number} | {role} | {section} | {requirement} | {names} | {state} |");
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+/// `BLESS=1 cargo test --test rfc6455 conformance` writes the table anew.
+#[test]
+fn the_conformance_page_is_not_stale() {
+    const START: &str = "<!-- rows: written by tests/rfc6455/coverage.rs -->\n";
+    const END: &str = "<!-- end of rows -->\n";
+    let page = read("docs/conformance.md");
+    let (before, rest) = page.split_once(START).expect("the mark where the rows start");
+    let (written, after) = rest.split_once(END).expect("the mark where the rows end");
+    let due = table();
+    if std::env::var_os("BLESS").is_some() {
+        let page = format!("{before}{START}{due}{END}{after}");
+        std::fs::write(Path::new(&root()).join("docs/conformance.md"), page).expect("written");
+        return;
+    }
+    let differing = due.lines().zip(written.lines()).find(|(due, written)| due != written);
+    assert!(due == written, "run with BLESS=1; the first difference: {differing:#?}");
+}
