@@ -9,8 +9,9 @@ use super::exchange::Exchange;
 use super::{CloseReason, ConnectionId, EventLoop, Handler, Peers, Platform, Stream};
 use crate::proto::{Event, Inbound, ProtocolError, Spare};
 
-/// What is read from one connection in a turn, in bytes, before the others have theirs.
-const READ_BUDGET: usize = 1 << 20;
+/// What is read from one connection in a turn, in bytes, before the others have theirs: enough that a
+/// message of 1 MiB is put together and answered while its buffer is still in the cache.
+const READ_BUDGET: usize = 2 << 20;
 
 /// What the bytes of a connection mean. A connection at rest owns no heap in any of these but a
 /// request that has come in part.

@@ -23,9 +23,7 @@ fn two_thousand_connections_reset_at_once() {
         clients.push(client);
     }
     watch.is_served();
-    eventually("they are all accepted", 5.0, || {
-        server.fd_count() >= watch.fds + 2000
-    });
+    eventually("they are all accepted", 5.0, || server.fd_count() >= watch.fds + 2000);
     // 16 KiB for a connection before it is open, and at most that after: 31 MiB.
     watch.is_bounded(&server, 2000 * 16);
     for client in clients {
@@ -37,7 +35,7 @@ fn two_thousand_connections_reset_at_once() {
 
 #[test]
 fn two_thousand_silent_connections() {
-    let server = Server::echo(&["--handshake-timeout", "2"]);
+    let server = Server::echo(&["--handshake-timeout", "2", "--close-timeout", "1"]);
     let mut watch = Watch::over(&server);
     let started = Instant::now();
     let clients: Vec<TcpStream> = (0..2000).map(|_| server.dial()).collect();
@@ -46,22 +44,14 @@ fn two_thousand_silent_connections() {
     });
     watch.is_served();
     watch.is_bounded(&server, 2000 * 16); // 16 KiB each, as above
-    eventually("the deadline cuts them", 6.0, || {
-        server.fd_count() <= watch.fds
-    });
+    eventually("the deadline cuts them", 6.0, || server.fd_count() <= watch.fds);
     let took = started.elapsed().as_secs_f64();
-    assert!(
-        took >= 1.9,
-        "cut after {took} s, before the deadline of 2 s"
-    );
+    assert!(took >= 1.9, "cut after {took} s, before the deadline of 2 s");
     for stream in clients.into_iter().step_by(100) {
         let mut client = RawClient::on(stream);
         client.note("a silent one");
         let said = client.read_to_end();
-        assert!(
-            said.is_empty() || said.starts_with(b"HTTP/1.1 408"),
-            "{said:?}"
-        );
+        assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
     }
     watch.is_settled(&server);
 }
@@ -74,19 +64,13 @@ fn out_of_descriptors() {
     for client in &mut late {
         client.send(Upgrade::new("/").bytes());
     }
-    eventually("the descriptors are used up", 5.0, || {
-        server.fd_count() >= 60
-    });
+    eventually("the descriptors are used up", 5.0, || server.fd_count() >= 60);
     std::thread::sleep(Duration::from_millis(200));
     for client in &mut early {
         client.note("connected before");
         let asked = Instant::now();
         client.expect_open();
-        assert!(
-            asked.elapsed() < Duration::from_secs(1),
-            "waited {:?}",
-            asked.elapsed()
-        );
+        assert!(asked.elapsed() < Duration::from_secs(1), "waited {:?}", asked.elapsed());
     }
     is_idle(&server); // no busy loop over a listener that stays ready
     // The oldest 40 of the crowd leave; 40 of those who wait get in.

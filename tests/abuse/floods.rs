@@ -50,9 +50,7 @@ fn a4_twenty_thousand_empty_messages() {
         let mut sender = RawClient::on(client.stream.try_clone().expect("a second handle"));
         let writer = std::thread::spawn(move || {
             let both = [Frame::text("").bytes(), Frame::binary("").bytes()].concat();
-            sender
-                .try_send(&both.repeat(10_000), chunking)
-                .expect("the messages are taken");
+            sender.try_send(&both.repeat(10_000), chunking).expect("the messages are taken");
         });
         for _ in 0..10_000 {
             client.expect(&Expect::text(""));
@@ -80,16 +78,10 @@ fn a4_a_million_empty_fragments() {
         let writer = std::thread::spawn(move || sender.try_send(&flood, Chunking::Whole));
         client.expect_close(1009);
         let sent = writer.join().expect("the writer ends");
-        assert!(
-            sent.is_ok(),
-            "the rest of the flood was not drained: {sent:?}"
-        );
+        assert!(sent.is_ok(), "the rest of the flood was not drained: {sent:?}");
         watch.is_served();
         let took = started.elapsed();
-        assert!(
-            took < Duration::from_secs(5),
-            "{took:?} for a million fragments"
-        );
+        assert!(took < Duration::from_secs(5), "{took:?} for a million fragments");
     }
     // 131,072 fragments may be counted, of at most one byte: 128 KiB, doubled, and 1 MiB of noise.
     watch.is_bounded(&server, 2 * 128 + 1024);
@@ -119,9 +111,7 @@ fn a4_endless_messages_on_many_connections() {
 fn a5_ping_flood_that_never_reads() {
     let server = Server::echo(&["--write-timeout", "2"]);
     let mut watch = Watch::over(&server);
-    let pings: Vec<u8> = (0..1000)
-        .flat_map(|n| Frame::ping([n as u8; 125]).bytes())
-        .collect();
+    let pings: Vec<u8> = (0..1000).flat_map(|n| Frame::ping([n as u8; 125]).bytes()).collect();
     let mut clients = Vec::new();
     let mut taken = 0;
     for _ in 0..4 {
@@ -132,11 +122,7 @@ fn a5_ping_flood_that_never_reads() {
     }
     // Whatever was sent, a peer may owe one pong past the backlog mark: 1 MiB each, backlog and
     // buffers together, although up to 24 MiB of pings came from each.
-    println!(
-        "{} KiB taken, {} KiB grown",
-        taken / 1024,
-        watch.grown_kb(&server)
-    );
+    println!("{} KiB taken, {} KiB grown", taken / 1024, watch.grown_kb(&server));
     watch.is_bounded(&server, 4 * 1024);
     watch.is_settled(&server); // they are cut by the write deadline while still connected
     drop(clients);
@@ -180,10 +166,7 @@ fn a5_a_reader_that_comes_back_gets_the_newest_pong() {
         }
     }
     writer.join().expect("the writer ends");
-    assert!(
-        pongs <= taken / 131 + 2,
-        "{pongs} pongs to {taken} bytes of pings"
-    );
+    assert!(pongs <= taken / 131 + 2, "{pongs} pongs to {taken} bytes of pings");
     watch.is_served();
     drop(client);
     watch.is_settled(&server);
@@ -193,11 +176,7 @@ fn a5_a_reader_that_comes_back_gets_the_newest_pong() {
 fn large_head(size: usize) -> Vec<u8> {
     let line = "a".repeat(300);
     let lines = (size - 200) / 306;
-    (0..lines)
-        .fold(Upgrade::new("/"), |head, n| {
-            head.header(&format!("X{n:02}"), &line)
-        })
-        .bytes()
+    (0..lines).fold(Upgrade::new("/"), |head, n| head.header(&format!("X{n:02}"), &line)).bytes()
 }
 
 #[test]
@@ -221,10 +200,7 @@ fn a7_a_head_byte_for_byte_costs_no_more_than_its_bytes() {
     // Twice the bytes; a parser that starts over at each read would need four times the time. The
     // gate on instructions is elsewhere; this one allows for a machine that does other things.
     println!("6 KB: {small:.4} s, 12 KB: {large:.4} s");
-    assert!(
-        large < 3.2 * small + 0.02,
-        "6 KB cost {small} s, 12 KB {large} s"
-    );
+    assert!(large < 3.2 * small + 0.02, "6 KB cost {small} s, 12 KB {large} s");
     watch.is_bounded(&server, 512);
     watch.is_settled(&server);
 }
@@ -237,11 +213,7 @@ fn a7_pipelined_requests_that_are_never_read() {
     let mut client = RawClient::connect_narrow(&server);
     let taken = client.flood(&requests, 8 << 20, Duration::from_millis(200));
     watch.is_served();
-    println!(
-        "{} KiB taken, {} KiB grown",
-        taken / 1024,
-        watch.grown_kb(&server)
-    );
+    println!("{} KiB taken, {} KiB grown", taken / 1024, watch.grown_kb(&server));
     // A page for each would be a hundred times the requests; one answer may wait, and 2 MiB is
     // room for it, the unread requests and the noise.
     watch.is_bounded(&server, 2048);

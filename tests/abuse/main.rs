@@ -34,11 +34,7 @@ impl Watch {
         bystander.expect(&Expect::binary(vec![1; 300_000]));
         bystander.expect_open();
         let fds = server.fds_at_rest();
-        Watch {
-            fds,
-            rss_kb: server.rss_kb(),
-            bystander,
-        }
+        Watch { fds, rss_kb: server.rss_kb(), bystander }
     }
 
     /// The bystander is answered within a second.
@@ -46,10 +42,7 @@ impl Watch {
         let asked = Instant::now();
         self.bystander.expect_open();
         let took = asked.elapsed();
-        assert!(
-            took < Duration::from_secs(1),
-            "the bystander waited {took:?}"
-        );
+        assert!(took < Duration::from_secs(1), "the bystander waited {took:?}");
     }
 
     /// Memory above what was in use before, in KiB.
@@ -60,17 +53,18 @@ impl Watch {
     /// Memory has grown by no more than `most_kb`.
     fn is_bounded(&self, server: &Server, most_kb: u64) {
         let grown = self.grown_kb(server);
-        assert!(
-            grown <= most_kb,
-            "{grown} KiB more than before; {most_kb} were allowed"
-        );
+        assert!(grown <= most_kb, "{grown} KiB more than before; {most_kb} were allowed");
+    }
+
+    /// What was needed for the abuse, or is kept for the next time, goes back to the system.
+    fn gives_back_to(&self, server: &Server, most_kb: u64) {
+        let what = format!("memory is back within {most_kb} KiB of what it was before");
+        eventually(&what, 5.0, || self.grown_kb(server) <= most_kb);
     }
 
     /// The abusers are gone: every file is closed, others are served, the server does nothing.
     fn is_settled(&mut self, server: &Server) {
-        eventually("the files and sockets are given back", 8.0, || {
-            server.fd_count() <= self.fds
-        });
+        eventually("the files and sockets are given back", 8.0, || server.fd_count() <= self.fds);
         self.is_served();
         is_idle(server);
     }

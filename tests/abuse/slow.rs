@@ -16,10 +16,7 @@ fn a6_a_client_that_never_reads() {
         let mut client = RawClient::open_narrow(&server, "/");
         // Its reading is paused, so that it cannot even send for ever.
         let taken = client.flood(&message, 64 << 20, Duration::from_millis(100));
-        assert!(
-            taken < 64 << 20,
-            "all 64 MiB were taken from a client that reads nothing"
-        );
+        assert!(taken < 64 << 20, "all 64 MiB were taken from a client that reads nothing");
         clients.push(client);
         watch.is_served();
     }
@@ -42,7 +39,7 @@ fn a6_one_large_answer_that_is_never_read() {
     // The message as it came, and its rest in the backlog; each doubled where it is moved.
     watch.is_bounded(&server, 4 * (16 << 10) + 2048);
     watch.is_settled(&server);
-    watch.is_bounded(&server, 2 * (16 << 10)); // the allocator may keep some
+    watch.gives_back_to(&server, 2048);
     drop(client);
 }
 
@@ -77,10 +74,7 @@ fn a6_a_stalled_member_of_a_busy_room() {
         }
         slowest = slowest.max(sent.elapsed());
     }
-    assert!(
-        slowest < Duration::from_secs(1),
-        "a delivery took {slowest:?}"
-    );
+    assert!(slowest < Duration::from_secs(1), "a delivery took {slowest:?}");
     watch.is_served();
     println!("{} KiB grown, slowest {slowest:?}", watch.grown_kb(&server));
     // The frames are shared by all members, and the stalled one may be owed its cap: 8 MiB is
@@ -110,11 +104,7 @@ fn a6_a_reader_that_pauses_is_served_all_of_it() {
     for n in 0..400_u32 {
         let message = client.read_message();
         assert_eq!(message.payload.len(), 50_000);
-        assert_eq!(
-            message.payload[..4],
-            n.to_be_bytes(),
-            "in order, none left out"
-        );
+        assert_eq!(message.payload[..4], n.to_be_bytes(), "in order, none left out");
     }
     writer.join().expect("the writer ends");
     drop(client);
@@ -132,10 +122,7 @@ fn a7_a_dribbler_is_cut_by_the_deadline() {
     let mut sender = RawClient::on(client.stream.try_clone().expect("a second handle"));
     let writer = std::thread::spawn(move || {
         for byte in request.iter().take(60) {
-            if sender
-                .try_send(&[*byte], crate::common::Chunking::Whole)
-                .is_err()
-            {
+            if sender.try_send(&[*byte], crate::common::Chunking::Whole).is_err() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -144,10 +131,7 @@ fn a7_a_dribbler_is_cut_by_the_deadline() {
     let answer = client.read_answer(false);
     let took = started.elapsed().as_secs_f64();
     assert_eq!(answer.status, 408, "{answer:?}");
-    assert!(
-        (0.9..2.5).contains(&took),
-        "the deadline of 1 s came after {took} s"
-    );
+    assert!((0.9..2.5).contains(&took), "the deadline of 1 s came after {took} s");
     writer.join().expect("the writer ends");
     drop(client);
     watch.is_settled(&server);
@@ -177,9 +161,7 @@ fn a_silent_peer_is_pinged_and_cut() {
         }
         assert_eq!(message.opcode, crate::common::frame::PING, "{message}");
     }
-    eventually("the silent one is cut", 3.0, || {
-        server.fd_count() <= at_rest + 1
-    });
+    eventually("the silent one is cut", 3.0, || server.fd_count() <= at_rest + 1);
 }
 
 #[test]

@@ -51,35 +51,20 @@ fn a_newcomer_is_welcomed_and_announced() {
     assert_eq!(welcome["sender"], "ann");
     assert_eq!(welcome["members"], json!(["ann"]));
     let age_ms = now_ms() - welcome["timestamp"].as_f64().expect("a number");
-    assert!(
-        age_ms.abs() < 60_000.0,
-        "milliseconds since 1970: {welcome}"
-    );
+    assert!(age_ms.abs() < 60_000.0, "milliseconds since 1970: {welcome}");
     let mut bob = RawClient::open(&server, "/ws?room=tea&name=bob");
-    let mut members = read(&mut bob)["members"]
-        .as_array()
-        .expect("a list")
-        .clone();
+    let mut members = read(&mut bob)["members"].as_array().expect("a list").clone();
     members.sort_by_key(Value::to_string);
     assert_eq!(members, [json!("ann"), json!("bob")]);
     let joined = read(&mut ann);
     assert_eq!(joined["type"], "system");
     assert_eq!(joined["event"], "join");
-    assert_eq!(
-        (&joined["room"], &joined["sender"]),
-        (&json!("tea"), &json!("bob"))
-    );
-    assert!(
-        joined["content"].is_string() && joined["timestamp"].is_number(),
-        "{joined}"
-    );
+    assert_eq!((&joined["room"], &joined["sender"]), (&json!("tea"), &json!("bob")));
+    assert!(joined["content"].is_string() && joined["timestamp"].is_number(), "{joined}");
     bob.send(Frame::close(1000, "").bytes());
     bob.expect_close(1000);
     let left = read(&mut ann);
-    assert_eq!(
-        (&left["type"], &left["event"]),
-        (&json!("system"), &json!("leave"))
-    );
+    assert_eq!((&left["type"], &left["event"]), (&json!("system"), &json!("leave")));
     assert_eq!(left["sender"], "bob");
 }
 
@@ -91,10 +76,7 @@ fn a_member_that_is_cut_off_leaves() {
     assert_eq!(read(&mut ann)["event"], "join");
     bob.reset();
     let left = read(&mut ann);
-    assert_eq!(
-        (&left["event"], &left["sender"]),
-        (&json!("leave"), &json!("bob"))
-    );
+    assert_eq!((&left["event"], &left["sender"]), (&json!("leave"), &json!("bob")));
     send(&mut ann, json!({"type": "presence", "id": 1}));
     assert_eq!(read_type(&mut ann, "ok")["members"], json!(["ann"]));
 }
@@ -149,23 +131,13 @@ fn presence_heartbeat_and_made_up_names() {
     let mut ann = join(&server, "tea", "ann");
     let _other_ann = join(&server, "tea", "ann");
     let mut guest = RawClient::open(&server, "/ws?room=tea");
-    let name = read(&mut guest)["sender"]
-        .as_str()
-        .expect("a name")
-        .to_owned();
-    assert!(
-        !name.is_empty() && name != "ann",
-        "a guest has a name of its own: {name:?}"
-    );
+    let name = read(&mut guest)["sender"].as_str().expect("a name").to_owned();
+    assert!(!name.is_empty() && name != "ann", "a guest has a name of its own: {name:?}");
     send(&mut ann, json!({"type": "presence", "id": 2}));
     let ok = read_type(&mut ann, "ok");
     assert_eq!(ok["id"], 2);
-    let mut members: Vec<&str> = ok["members"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let mut members: Vec<&str> =
+        ok["members"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     members.sort_unstable();
     let mut due = ["ann", "ann", &name];
     due.sort_unstable();
@@ -173,10 +145,7 @@ fn presence_heartbeat_and_made_up_names() {
     let beat = json!({"type": "heartbeat", "seq": 7, "timestamp": 5});
     send(&mut ann, beat.clone());
     let answer = read_type(&mut ann, "heartbeat");
-    assert_eq!(
-        (&answer["seq"], &answer["timestamp"]),
-        (&json!(7), &json!(5))
-    );
+    assert_eq!((&answer["seq"], &answer["timestamp"]), (&json!(7), &json!(5)));
 }
 
 #[test]
@@ -208,18 +177,12 @@ fn what_cannot_be_understood_is_answered_and_survived() {
             ann.send_chunked(&Frame::text(text).bytes(), chunking);
             let error = read(&mut ann);
             assert_eq!(error["type"], "error", "{text:.30}: {error}");
-            assert!(
-                error["code"].is_string() && error["content"].is_string(),
-                "{error}"
-            );
+            assert!(error["code"].is_string() && error["content"].is_string(), "{error}");
         });
     }
     send(&mut ann, json!({"type": "nonsense", "id": 9}));
     assert_eq!(read(&mut ann)["id"], 9, "the error names the command");
-    send(
-        &mut ann,
-        json!({"type": "text", "id": 10, "content": "still here"}),
-    );
+    send(&mut ann, json!({"type": "text", "id": 10, "content": "still here"}));
     assert_eq!(read(&mut ann)["content"], "still here");
     assert_eq!(read(&mut ann)["id"], 10);
 }
@@ -227,15 +190,11 @@ fn what_cannot_be_understood_is_answered_and_survived() {
 #[test]
 fn a_room_sees_one_order() {
     let server = Server::serve(&[]);
-    let mut members: Vec<RawClient> = (0..20)
-        .map(|n| join(&server, "order", &format!("m{n}")))
-        .collect();
+    let mut members: Vec<RawClient> =
+        (0..20).map(|n| join(&server, "order", &format!("m{n}"))).collect();
     for round in 0..10 {
         for (index, member) in members.iter_mut().enumerate() {
-            send(
-                member,
-                json!({"type": "text", "content": format!("{round} from {index}")}),
-            );
+            send(member, json!({"type": "text", "content": format!("{round} from {index}")}));
         }
     }
     let orders: Vec<Vec<String>> = members
@@ -250,10 +209,7 @@ fn a_room_sees_one_order() {
     }
     for index in 0..20 {
         let marker = format!("from {index}\"");
-        let mine: Vec<&String> = orders[0]
-            .iter()
-            .filter(|one| one.ends_with(&marker))
-            .collect();
+        let mine: Vec<&String> = orders[0].iter().filter(|one| one.ends_with(&marker)).collect();
         let in_order = mine.is_sorted() && mine.len() == 10;
         assert!(in_order, "the messages of one sender keep their order");
     }
@@ -273,19 +229,12 @@ fn stops_on(signal: &str, mut server: Server, target: &str) {
         while message.opcode == TEXT {
             message = client.read_message();
         }
-        assert_eq!(
-            (message.opcode, message.close_code()),
-            (CLOSE, Some(1001)),
-            "{message}"
-        );
+        assert_eq!((message.opcode, message.close_code()), (CLOSE, Some(1001)), "{message}");
         client.send(Frame::close(1001, "").bytes());
         client.read_to_end();
     }
     assert_eq!(server.wait_exit(5.0).code(), Some(0), "{signal}");
-    assert!(
-        std::net::TcpStream::connect(address).is_err(),
-        "nobody listens any more"
-    );
+    assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
 }
 
 #[test]
@@ -304,18 +253,10 @@ fn peers_that_ignore_the_close_do_not_hold_up_the_exit() {
     let started = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait_exit(4.0).code(), Some(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     for client in &mut clients {
         let close = client.read_frame();
-        assert_eq!(
-            close.close_code(),
-            Some(1001),
-            "the Close was sent all the same"
-        );
+        assert_eq!(close.close_code(), Some(1001), "the Close was sent all the same");
     }
 }
 
@@ -324,15 +265,9 @@ fn an_empty_server_exits_at_once() {
     let mut server = Server::serve(&[]);
     RawClient::open(&server, "/echo").expect_open();
     let at_rest = server.fds_at_rest();
-    eventually("the connection is gone", 2.0, || {
-        server.fd_count() <= at_rest
-    });
+    eventually("the connection is gone", 2.0, || server.fd_count() <= at_rest);
     let started = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait_exit(3.0).code(), Some(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }

@@ -51,11 +51,7 @@ fn the_chat_page_and_its_head() {
         assert_eq!(head.status, 200);
         assert_eq!(head.only("content-length"), page.only("content-length"));
         assert_eq!(head.only("content-type"), page.only("content-type"));
-        assert_eq!(
-            client.read_answer(false).body,
-            b"ok",
-            "no body came with the head"
-        );
+        assert_eq!(client.read_answer(false).body, b"ok", "no body came with the head");
     });
 }
 
@@ -66,14 +62,7 @@ fn health_unknown_paths_and_methods() {
     client.send(get("/healthz"));
     let answer = client.read_answer(false);
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]));
-    for path in [
-        "/nothing",
-        "/healthz/",
-        "/healthz/x",
-        "/index.htm",
-        "/ws/",
-        "/../healthz",
-    ] {
+    for path in ["/nothing", "/healthz/", "/healthz/x", "/index.htm", "/ws/", "/../healthz"] {
         let mut client = RawClient::connect(&server);
         client.note(path);
         client.send(get(path));
@@ -85,10 +74,7 @@ fn health_unknown_paths_and_methods() {
             client.note(format!("{method} {path}"));
             client.send(request(method, path));
             let answer = client.expect_answer(405);
-            assert!(
-                answer.has_token("allow", "GET"),
-                "{method} {path}: {answer:?}"
-            );
+            assert!(answer.has_token("allow", "GET"), "{method} {path}: {answer:?}");
         }
     }
 }
@@ -104,10 +90,7 @@ fn a_connection_is_kept_for_more_requests() {
             client.send_chunked(&get("/nothing"), chunking);
             assert_eq!(client.read_answer(false).status, 404);
         }
-        client.send_chunked(
-            format!("{OPEN}Connection: close\r\n\r\n").as_bytes(),
-            chunking,
-        );
+        client.send_chunked(format!("{OPEN}Connection: close\r\n\r\n").as_bytes(), chunking);
         let last = client.read_answer(false);
         assert!(last.has_token("connection", "close"), "{last:?}");
         client.expect_eof();
@@ -122,12 +105,7 @@ fn a_connection_is_kept_for_more_requests() {
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let server = Server::serve(&[]);
-    let paths = [
-        ("/healthz", 200),
-        ("/nothing", 404),
-        ("/echo", 426),
-        ("/", 200),
-    ];
+    let paths = [("/healthz", 200), ("/nothing", 404), ("/echo", 426), ("/", 200)];
     let one_round: Vec<u8> = paths.iter().flat_map(|(path, _)| get(path)).collect();
     each_chunking(|chunking| {
         let mut client = RawClient::connect(&server);
@@ -233,18 +211,9 @@ fn heads_and_targets_over_the_limit() {
     let cases = [
         (get(&format!("/{}", "a".repeat(8 * 1024 + 64))), 414),
         (get(&format!("/{}", "a".repeat(15 * 1024))), 414),
-        (
-            format!("{OPEN}X: {}\r\n\r\n", "a".repeat(16 * 1024)).into_bytes(),
-            431,
-        ),
-        (
-            format!("{OPEN}{}\r\n", "X: a\r\n".repeat(200)).into_bytes(),
-            431,
-        ),
-        (
-            format!("{OPEN}{}: a\r\n\r\n", "X".repeat(16 * 1024)).into_bytes(),
-            431,
-        ),
+        (format!("{OPEN}X: {}\r\n\r\n", "a".repeat(16 * 1024)).into_bytes(), 431),
+        (format!("{OPEN}{}\r\n", "X: a\r\n".repeat(200)).into_bytes(), 431),
+        (format!("{OPEN}{}: a\r\n\r\n", "X".repeat(16 * 1024)).into_bytes(), 431),
     ];
     for (head, status) in &cases {
         each_chunking(|chunking| {
@@ -256,22 +225,14 @@ fn heads_and_targets_over_the_limit() {
     }
     let mut client = RawClient::connect(&server);
     client.send(get(&format!("/{}", "a".repeat(7 * 1024))));
-    assert_eq!(
-        client.read_answer(false).status,
-        404,
-        "7 KiB of target are within the limit"
-    );
+    assert_eq!(client.read_answer(false).status, 404, "7 KiB of target are within the limit");
 }
 
 #[test]
 fn a_head_that_is_too_slow_is_408() {
     let server = Server::serve(&["--handshake-timeout", "1"]);
     let started = Instant::now();
-    let starts = [
-        "G",
-        "GET / HTTP/1.1\r\n",
-        "GET / HTTP/1.1\r\nHost: localhost\r\n",
-    ];
+    let starts = ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\n"];
     let mut clients = starts.map(|start| {
         let mut client = RawClient::connect(&server);
         client.note(format!("{start:?}"));
@@ -282,10 +243,7 @@ fn a_head_that_is_too_slow_is_408() {
         client.expect_refusal(&[408]);
     }
     let took = started.elapsed().as_secs_f64();
-    assert!(
-        (0.9..4.0).contains(&took),
-        "the deadline of 1 s came after {took} s"
-    );
+    assert!((0.9..4.0).contains(&took), "the deadline of 1 s came after {took} s");
 }
 
 #[test]

@@ -6,11 +6,7 @@ use crate::common::{Frame, RawClient, Server, each_chunking};
 
 /// Refused once, and what follows is neither a request nor a frame.
 fn refused_and_closed(server: &Server, name: &str, request: &[u8]) {
-    let behind = [
-        get("/healthz"),
-        Upgrade::new("/echo").bytes(),
-        Frame::text("x").bytes(),
-    ];
+    let behind = [get("/healthz"), Upgrade::new("/echo").bytes(), Frame::text("x").bytes()];
     let bytes = [request.to_vec(), behind.concat()].concat();
     each_chunking(|chunking| {
         let mut client = RawClient::connect(server);
@@ -25,28 +21,16 @@ const SPOILERS: [(&str, &str); 26] = [
     ("two hosts", "Host: elsewhere\r\n"),
     ("the same host again", "Host: localhost\r\n"),
     ("length twice", "Content-Length: 5\r\nContent-Length: 6\r\n"),
-    (
-        "the same length twice",
-        "Content-Length: 5\r\nContent-Length: 5\r\n",
-    ),
+    ("the same length twice", "Content-Length: 5\r\nContent-Length: 5\r\n"),
     ("a list of lengths", "Content-Length: 5, 5\r\n"),
-    (
-        "length and chunked",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-    ),
-    (
-        "chunked and length",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-    ),
+    ("length and chunked", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+    ("chunked and length", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
     ("a signed length", "Content-Length: +5\r\n"),
     ("a negative length", "Content-Length: -5\r\n"),
     ("a hexadecimal length", "Content-Length: 0x5\r\n"),
     ("a blank in the length", "Content-Length: 5 5\r\n"),
     ("an empty length", "Content-Length: \r\n"),
-    (
-        "a length over 64 bits",
-        "Content-Length: 99999999999999999999\r\n",
-    ),
+    ("a length over 64 bits", "Content-Length: 99999999999999999999\r\n"),
     ("a blank before the colon", "Content-Length : 5\r\n"),
     ("a tab before the colon", "Transfer-Encoding\t: chunked\r\n"),
     ("a folded value", "X: a\r\n Content-Length: 5\r\n"),
@@ -69,11 +53,8 @@ fn a8_spoilt_header_lines() {
         let plain = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{spoiler}\r\n");
         refused_and_closed(&server, name, plain.as_bytes());
         let upgrade = String::from_utf8(Upgrade::new("/echo").bytes()).expect("ASCII");
-        let upgrade = upgrade.replacen(
-            "Host: localhost\r\n",
-            &format!("Host: localhost\r\n{spoiler}"),
-            1,
-        );
+        let upgrade =
+            upgrade.replacen("Host: localhost\r\n", &format!("Host: localhost\r\n{spoiler}"), 1);
         refused_and_closed(&server, &format!("upgrade with {name}"), upgrade.as_bytes());
     }
 }
@@ -112,30 +93,16 @@ fn a8_bodies_on_upgrades() {
     let cases = [
         ("a body", vec![("Content-Length", "5")]),
         ("chunked", vec![("Transfer-Encoding", "chunked")]),
-        (
-            "chunked in capitals",
-            vec![("TRANSFER-ENCODING", "CHUNKED")],
-        ),
+        ("chunked in capitals", vec![("TRANSFER-ENCODING", "CHUNKED")]),
         ("identity", vec![("Transfer-Encoding", "identity")]),
-        (
-            "gzip, chunked",
-            vec![("Transfer-Encoding", "gzip, chunked")],
-        ),
-        (
-            "chunked twice",
-            vec![
-                ("Transfer-Encoding", "chunked"),
-                ("Transfer-Encoding", "chunked"),
-            ],
-        ),
+        ("gzip, chunked", vec![("Transfer-Encoding", "gzip, chunked")]),
+        ("chunked twice", vec![("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")]),
         ("xchunked", vec![("Transfer-Encoding", "xchunked")]),
         ("an empty coding", vec![("Transfer-Encoding", "")]),
     ];
     for (name, headers) in cases {
         let upgrade = Upgrade::new("/echo");
-        let request = headers
-            .iter()
-            .fold(upgrade, |all, (name, value)| all.header(name, value));
+        let request = headers.iter().fold(upgrade, |all, (name, value)| all.header(name, value));
         refused_and_closed(&server, name, &request.bytes());
     }
 }
@@ -179,10 +146,7 @@ fn a8_one_path_in_other_clothes() {
     let mut client = RawClient::connect(&server);
     client.send(Upgrade::new("/ech%6f").bytes());
     let upgrade = client.read_answer(false).status;
-    assert!(
-        matches!((plain, upgrade), (426, 101) | (404, 404) | (400, 400)),
-        "{plain} {upgrade}"
-    );
+    assert!(matches!((plain, upgrade), (426, 101) | (404, 404) | (400, 400)), "{plain} {upgrade}");
 }
 
 #[test]
@@ -197,9 +161,7 @@ fn a8_old_handshakes_are_not_spoken() {
         refused_and_closed(&server, "hixie", request.as_bytes());
     }
     for version in ["4", "5", "6", "7", "8"] {
-        let request = Upgrade::new("/")
-            .replace("Sec-WebSocket-Version", version)
-            .bytes();
+        let request = Upgrade::new("/").replace("Sec-WebSocket-Version", version).bytes();
         refused_and_closed(&server, &format!("hybi {version}"), &request);
     }
 }

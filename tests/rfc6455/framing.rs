@@ -232,10 +232,10 @@ fn row_066_nothing_is_allocated_by_a_declared_length() {
     let mut waiting = Vec::new();
     for _ in 0..16 {
         each_chunking(|chunking| {
-            for opcode in [TEXT, CONTINUATION] {
+            for opcode in [BINARY, CONTINUATION] {
                 let mut client = RawClient::open(&server, "/");
                 if opcode == CONTINUATION {
-                    client.send(Frame::text("a").unfinished().bytes());
+                    client.send(Frame::binary("a").unfinished().bytes());
                 }
                 let header = Frame::new(opcode, "").declare(60 << 20).header();
                 client.send_chunked(&[header, vec![b'x'; 5]].concat(), chunking);

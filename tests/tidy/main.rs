@@ -23,14 +23,8 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("proto", &["extension", "frame"]),
     ("handshake", &["http"]),
     ("net", &["proto", "handshake", "http", "extension", "frame"]),
-    (
-        "client",
-        &["proto", "handshake", "http", "extension", "frame"],
-    ),
-    (
-        "hub",
-        &["net", "proto", "handshake", "http", "extension", "frame"],
-    ),
+    ("client", &["proto", "handshake", "http", "extension", "frame"]),
+    ("hub", &["net", "proto", "handshake", "http", "extension", "frame"]),
     ("cli", &[]), // the program: it sees the library from outside, as `throng::`
 ];
 
@@ -52,21 +46,15 @@ fn long_files(path: &str, source: &str) -> Vec<String> {
 }
 
 fn long_lines(path: &str, source: &str) -> Vec<String> {
-    let lines = source
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| line.chars().count() > COLUMNS_MAX);
-    lines
-        .map(|(index, _)| format!("{path}:{}: over {COLUMNS_MAX} columns", index + 1))
-        .collect()
+    let lines = source.lines().enumerate().filter(|(_, line)| line.chars().count() > COLUMNS_MAX);
+    lines.map(|(index, _)| format!("{path}:{}: over {COLUMNS_MAX} columns", index + 1)).collect()
 }
 
 fn long_functions(path: &str, source: &str) -> Vec<String> {
     let code = code_only(source);
     let functions = words(&code, "fn").filter_map(|at| {
-        let named = code[at + 2..]
-            .trim_start()
-            .starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let named =
+            code[at + 2..].trim_start().starts_with(|c: char| c.is_alphabetic() || c == '_');
         let end = (item_end(&code, at) + 1).min(code.len());
         let lines = code[at..end].lines().count();
         (named && lines > FUNCTION_LINES_MAX).then(|| {
@@ -82,25 +70,18 @@ fn unsafe_code(path: &str, source: &str) -> Vec<String> {
         return Vec::new();
     }
     let code = code_only(source);
-    words(&code, "unsafe")
-        .map(|at| format!("{path}:{}: unsafe", line_of(&code, at)))
-        .collect()
+    words(&code, "unsafe").map(|at| format!("{path}:{}: unsafe", line_of(&code, at))).collect()
 }
 
 fn no_opening_words(path: &str, source: &str) -> Vec<String> {
     let silent = path.starts_with("src/") && !source.starts_with("//!");
-    silent
-        .then(|| format!("{path}: does not open with //!"))
-        .into_iter()
-        .collect()
+    silent.then(|| format!("{path}: does not open with //!")).into_iter().collect()
 }
 
 fn names_with_get(path: &str, source: &str) -> Vec<String> {
     let code = code_only(source);
     let found = code.match_indices("fn get_");
-    found
-        .map(|(at, _)| format!("{path}:{}: a name with get_", line_of(&code, at)))
-        .collect()
+    found.map(|(at, _)| format!("{path}:{}: a name with get_", line_of(&code, at))).collect()
 }
 
 /// The lines of `path` where one of `patterns` stands outside tests and comments, and which no
@@ -115,13 +96,9 @@ fn not_allowed(
     let lines = code.lines().zip(source.lines()).enumerate();
     let broken = lines.filter(|(_, (code, _))| patterns.iter().any(|one| code.contains(one)));
     let unexcused = broken.filter(|(_, (_, line))| {
-        !exceptions
-            .iter()
-            .any(|(file, text, _)| path == *file && line.contains(text))
+        !exceptions.iter().any(|(file, text, _)| path == *file && line.contains(text))
     });
-    unexcused
-        .map(|(index, (_, line))| format!("{path}:{}: {}", index + 1, line.trim()))
-        .collect()
+    unexcused.map(|(index, (_, line))| format!("{path}:{}: {}", index + 1, line.trim())).collect()
 }
 
 fn unwraps(path: &str, source: &str) -> Vec<String> {
@@ -158,11 +135,7 @@ fn layer_of(path: &str) -> Option<&str> {
 fn depth_of(path: &str) -> usize {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
     let inner = inner.trim_end_matches("/mod");
-    if matches!(inner, "lib" | "main") {
-        0
-    } else {
-        inner.split('/').count()
-    }
+    if matches!(inner, "lib" | "main") { 0 } else { inner.split('/').count() }
 }
 
 /// The names that directly follow `crate::` or enough `super::` to reach the root, with their
@@ -176,10 +149,7 @@ fn names_at_the_root(code: &str, depth: usize) -> Vec<(usize, String)> {
     }
     for at in words(code, "super") {
         let rest = &code[at..];
-        let supers = rest
-            .split("::")
-            .take_while(|part| part.trim() == "super")
-            .count();
+        let supers = rest.split("::").take_while(|part| part.trim() == "super").count();
         let starts = !code[..at].ends_with("::");
         if starts && depth > 0 && supers >= depth {
             let after = rest.splitn(supers + 1, "::").last().unwrap_or_default();
@@ -193,11 +163,7 @@ fn names_at_the_root(code: &str, depth: usize) -> Vec<(usize, String)> {
 
 fn first_names(rest: &str) -> Vec<String> {
     let name = |text: &str| -> String {
-        text.trim_start()
-            .bytes()
-            .take_while(|&byte| is_word(byte))
-            .map(char::from)
-            .collect()
+        text.trim_start().bytes().take_while(|&byte| is_word(byte)).map(char::from).collect()
     };
     let Some(group) = rest.strip_prefix('{') else {
         return vec![name(rest)];
@@ -232,19 +198,13 @@ fn breaches_of_layers(path: &str, source: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for (at, name) in names_at_the_root(&code, depth_of(path)) {
         if name != layer && !allowed.contains(&name.as_str()) {
-            faults.push(format!(
-                "{path}:{}: {layer} uses crate::{name}",
-                line_of(&code, at)
-            ));
+            faults.push(format!("{path}:{}: {layer} uses crate::{name}", line_of(&code, at)));
         }
     }
     if layer != "cli" {
         let outside = words(&code, "throng").filter(|at| code[at + 6..].starts_with("::"));
         faults.extend(outside.map(|at| {
-            format!(
-                "{path}:{}: the library names itself from outside",
-                line_of(&code, at)
-            )
+            format!("{path}:{}: the library names itself from outside", line_of(&code, at))
         }));
     }
     faults
@@ -269,10 +229,7 @@ fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let source = std::fs::read_to_string(&path).expect("a source file in UTF-8");
-            let path = path
-                .strip_prefix(root())
-                .expect("inside the project")
-                .to_owned();
+            let path = path.strip_prefix(root()).expect("inside the project").to_owned();
             files.push((path.to_string_lossy().replace('\\', "/"), source));
         }
     }
@@ -283,25 +240,14 @@ fn all_files() -> Vec<(String, String)> {
     for folder in ["src", "tests", "benches", "fuzz", "examples"] {
         collect(&root().join(folder), &mut files);
     }
-    assert!(
-        files.iter().any(|(path, _)| path == "tests/tidy/main.rs"),
-        "the files were found"
-    );
+    assert!(files.iter().any(|(path, _)| path == "tests/tidy/main.rs"), "the files were found");
     files
 }
 
 fn holds_everywhere(check: fn(&str, &str) -> Vec<String>) {
     let files = all_files();
-    let faults: Vec<String> = files
-        .iter()
-        .flat_map(|(path, source)| check(path, source))
-        .collect();
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    let faults: Vec<String> = files.iter().flat_map(|(path, source)| check(path, source)).collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 #[test]
@@ -353,10 +299,7 @@ fn matches_in_proto_have_no_wildcard() {
 fn every_exception_is_needed() {
     let files = all_files();
     for (file, text, reason) in UNWRAPS_ALLOWED.iter().chain(&WILDCARDS_ALLOWED) {
-        let source = files
-            .iter()
-            .find(|(path, _)| path == file)
-            .map(|(_, source)| source);
+        let source = files.iter().find(|(path, _)| path == file).map(|(_, source)| source);
         let needed = source.is_some_and(|source| source.contains(text));
         assert!(needed, "{file}: {text:?} is gone, its exception can go too");
         assert!(!reason.is_empty(), "{file}: an exception without a reason");

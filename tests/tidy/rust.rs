@@ -43,9 +43,7 @@ fn literal_or_comment(bytes: &[u8], at: usize) -> Option<usize> {
         return (escaped || closed).then(|| at + quoted(rest, b'\''));
     }
     let raw = rest.starts_with(b"r") || rest.starts_with(b"br");
-    (raw && !in_word)
-        .then(|| raw_string(rest).map(|length| at + length))
-        .flatten()
+    (raw && !in_word).then(|| raw_string(rest).map(|length| at + length)).flatten()
 }
 
 fn utf8_width(first: u8) -> usize {
@@ -84,18 +82,13 @@ fn quoted(bytes: &[u8], quote: u8) -> usize {
 
 fn raw_string(bytes: &[u8]) -> Option<usize> {
     let start = bytes.iter().position(|&byte| byte == b'r')? + 1;
-    let hashes = bytes[start..]
-        .iter()
-        .take_while(|&&byte| byte == b'#')
-        .count();
+    let hashes = bytes[start..].iter().take_while(|&&byte| byte == b'#').count();
     if bytes.get(start + hashes) != Some(&b'"') {
         return None;
     }
     let end = [b"\"".to_vec(), vec![b'#'; hashes]].concat();
     let body = start + hashes + 1;
-    let length = bytes[body..]
-        .windows(end.len())
-        .position(|window| window == end);
+    let length = bytes[body..].windows(end.len()).position(|window| window == end);
     Some(length.map_or(bytes.len(), |length| body + length + end.len()))
 }
 
@@ -106,23 +99,14 @@ pub fn is_word(byte: u8) -> bool {
 /// Where `word` stands in `code` as a word of its own.
 pub fn words<'c>(code: &'c str, word: &'c str) -> impl Iterator<Item = usize> + 'c {
     let bytes = code.as_bytes();
-    code.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(move |&at| {
-            let before = at == 0 || !is_word(bytes[at - 1]);
-            before
-                && bytes
-                    .get(at + word.len())
-                    .is_none_or(|&byte| !is_word(byte))
-        })
+    code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+        let before = at == 0 || !is_word(bytes[at - 1]);
+        before && bytes.get(at + word.len()).is_none_or(|&byte| !is_word(byte))
+    })
 }
 
 pub fn line_of(code: &str, at: usize) -> usize {
-    code.as_bytes()[..at]
-        .iter()
-        .filter(|&&byte| byte == b'\n')
-        .count()
-        + 1
+    code.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
 /// Where the block or statement that starts after `at` ends: at its `;`, or at the brace that
@@ -151,10 +135,8 @@ pub fn without_tests(code: &str) -> String {
     while let Some(at) = out.find("#[cfg(test)]") {
         let end = item_end(&out, at + "#[cfg(test)]".len());
         let end = (end + 1).min(out.len());
-        let blank: String = out[at..end]
-            .chars()
-            .map(|c| if c == '\n' { '\n' } else { ' ' })
-            .collect();
+        let blank: String =
+            out[at..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
         out.replace_range(at..end, &blank);
     }
     out
@@ -171,10 +153,5 @@ fn comments_and_literals_are_no_code() {
     let left: String = code.split_whitespace().collect();
     assert_eq!(left, "ae'l:mo");
     assert_eq!(code.lines().count(), source.lines().count());
-    assert_eq!(
-        code_only("let x = '\u{e9}'; f(\"\u{e9}\")")
-            .matches(';')
-            .count(),
-        1
-    );
+    assert_eq!(code_only("let x = '\u{e9}'; f(\"\u{e9}\")").matches(';').count(), 1);
 }
