@@ -56,6 +56,12 @@ impl Watch {
         assert!(grown <= most_kb, "{grown} KiB more than before; {most_kb} were allowed");
     }
 
+    /// The abusers are still there, and stalled: waiting for them costs nothing.
+    fn is_quiet(&self, server: &Server) {
+        let used = server.cpu_over(0.3);
+        assert!(used < 0.03, "{used} s of processor time in 0.3 s of waiting for stalled peers");
+    }
+
     /// What was needed for the abuse, or is kept for the next time, goes back to the system.
     fn gives_back_to(&self, server: &Server, most_kb: u64) {
         let what = format!("memory is back within {most_kb} KiB of what it was before");
