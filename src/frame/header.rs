@@ -194,7 +194,10 @@ mod tests {
             (&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF], HeaderError::LengthNotMinimal),
             (&[0x82, 127, 0, 0, 0, 0, 0, 0, 0, 1], HeaderError::LengthNotMinimal),
             (&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], HeaderError::LengthTopBit),
-            (&[0x82, 127, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], HeaderError::LengthTopBit),
+            (
+                &[0x82, 127, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],
+                HeaderError::LengthTopBit,
+            ),
         ];
         for (bytes, error) in table {
             assert_eq!(Header::decode(bytes), Err(error), "{bytes:02x?}");

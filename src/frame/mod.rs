@@ -9,7 +9,7 @@ mod opcode;
 mod utf8;
 
 pub use close::CloseCode;
-pub use header::{Decoded, Header, HeaderError, HEADER_LEN_MAX};
+pub use header::{Decoded, HEADER_LEN_MAX, Header, HeaderError};
 pub use mask::{apply_mask, apply_mask_scalar};
 pub use opcode::Opcode;
 pub use utf8::{InvalidUtf8, Utf8};

@@ -149,7 +149,8 @@ mod tests {
         let mut bytes = Vec::new();
         for seed in 0_u32..60_000 {
             // Bytes drawn from the edges of table 3-7, so that most faults lie one byte away.
-            let edges = b"a\x7F\x80\x8F\x90\x9F\xA0\xBF\xC0\xC1\xC2\xDF\xE0\xE1\xEC\xED\xEF\xF0\xF1\
+            let edges =
+                b"a\x7F\x80\x8F\x90\x9F\xA0\xBF\xC0\xC1\xC2\xDF\xE0\xE1\xEC\xED\xEF\xF0\xF1\
                 \xF3\xF4\xF5\xFF";
             let mut draw = seed;
             bytes.clear();

@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 /// The longest name of a room or a sender, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// The longest id of a command, in bytes as it is written.
+/// The longest id of a command, in bytes.
 const ID_BYTES_MAX: usize = 64;
 
 /// A command, borrowed from its message.
@@ -18,18 +18,14 @@ const ID_BYTES_MAX: usize = 64;
 pub(super) struct Command<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
+    id: Option<Value>,
     #[serde(borrow)]
     pub(super) room: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) content: Option<&'a RawValue>,
+    pub(super) content: Option<Value>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) seq: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) timestamp: Option<&'a RawValue>,
+    pub(super) seq: Option<Value>,
+    pub(super) timestamp: Option<Value>,
     pub(super) echo: Option<bool>,
 }
 
@@ -77,11 +73,12 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// The id to answer with: a number or a short string, as it was written.
-    pub(super) fn id(&self) -> Option<&'a RawValue> {
-        self.id.filter(|id| {
-            let text = id.get();
-            text.len() <= ID_BYTES_MAX && !text.starts_with(['{', '['])
+    /// The id to answer with: a number or a short string.
+    pub(super) fn id(&self) -> Option<&Value> {
+        self.id.as_ref().filter(|id| match id {
+            Value::Number(_) => true,
+            Value::String(text) => text.len() <= ID_BYTES_MAX,
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
         })
     }
 }
@@ -119,17 +116,18 @@ mod tests {
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");
         assert_eq!(fault("hello"), "bad_json");
         assert_eq!(fault(r#"{"type":"text"} x"#), "bad_json");
-        let deep = format!(r#"{{"type":"text","content":{}{}}}"#, "[".repeat(9999), "]".repeat(9999));
+        let deep =
+            format!(r#"{{"type":"text","content":{}{}}}"#, "[".repeat(9999), "]".repeat(9999));
         assert_eq!(fault(&deep), "bad_json");
     }
 
     #[test]
     fn an_id_is_a_scalar() {
         let id = |message: &'static str| {
-            Command::parse(message.as_bytes()).unwrap().id().map(RawValue::get)
+            Command::parse(message.as_bytes()).unwrap().id().map(Value::to_string)
         };
-        assert_eq!(id(r#"{"type":"text","id":7}"#), Some("7"));
-        assert_eq!(id(r#"{"type":"text","id":"a"}"#), Some(r#""a""#));
+        assert_eq!(id(r#"{"type":"text","id":7}"#), Some("7".into()));
+        assert_eq!(id(r#"{"type":"text","id":"a"}"#), Some(r#""a""#.into()));
         assert_eq!(id(r#"{"type":"text","id":[1]}"#), None);
         assert_eq!(id(r#"{"type":"text"}"#), None);
     }

@@ -5,8 +5,8 @@
 
 mod command;
 mod delivery;
-mod hub;
+mod handler;
 mod pages;
 mod rooms;
 
-pub use hub::{Hub, Mail, Session};
+pub use handler::{Hub, Mail, Session};

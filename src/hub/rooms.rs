@@ -1,7 +1,7 @@
 //! The rooms of one loop, and who is in them.
 //!
-//! Owns a dense list of members for each room, so that a broadcast is one walk, and a member's place
-//! in it, so that leaving costs nothing that grows. Never sends.
+//! Owns a dense list of members for each room, so that a broadcast is one walk, and a member's
+//! place in it, so that leaving costs nothing that grows. Never sends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,9 +53,10 @@ impl Room {
 
     /// The names of members on all loops, at most `max`.
     pub(super) fn names(&self, max: usize) -> Vec<&str> {
-        let elsewhere = self.elsewhere.iter().flat_map(|(name, count)| {
-            std::iter::repeat_n(&**name, *count as usize)
-        });
+        let elsewhere = self
+            .elsewhere
+            .iter()
+            .flat_map(|(name, count)| std::iter::repeat_n(&**name, *count as usize));
         self.names.iter().map(|name| &**name).chain(elsewhere).take(max).collect()
     }
 

@@ -103,7 +103,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
 /// Errors that say something of one connection, not of the listener (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut};
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut,
+    };
     matches!(
         error.kind(),
         ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut

@@ -202,13 +202,13 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             match self.peers.table[index].stage {
                 Stage::Handshake => {
                     self.readings[index] = Reading::Discard;
-                    self.peers.end(index, true);
+                    self.peers.end(index);
                 }
                 Stage::Open => {
                     // One that is closing already has said its goodbye.
                     let _ = self.peers.close(id, CloseCode::GOING_AWAY, "the server stops");
                 }
-                Stage::Ending { .. } | Stage::Shut => {}
+                Stage::Ending | Stage::Shut => {}
             }
         }
     }
@@ -305,14 +305,15 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
     }
 
-    /// All is written to a connection that ends: closes our side of TCP, and waits for the peer's
-    /// where it may not have read everything (a close with unread input is a reset, which can
-    /// destroy what is on its way to the peer).
+    /// All is written to a connection that ends: closes our end of TCP first (RFC 6455 section
+    /// 7.1.1), and waits for the peer's.
     fn finish(&mut self, id: ConnectionId) {
         let Some(index) = self.peers.find(id) else { return };
         let peer = &mut self.peers.table[index];
-        let Stage::Ending { linger } = peer.stage else { return };
-        if peer.ended || (!linger && !peer.unread) || peer.stream.shutdown().is_err() {
+        if peer.stage != Stage::Ending {
+            return;
+        }
+        if peer.ended || peer.stream.shutdown().is_err() {
             return self.remove(index);
         }
         peer.stage = Stage::Shut;

@@ -8,9 +8,7 @@ use super::peer::Stage;
 use super::reading::Reading;
 use super::{EventLoop, Handler, Platform, Request, Verdict};
 use crate::handshake::{self, HandshakeError, Offer};
-use crate::http::{
-    self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response,
-};
+use crate::http::{self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response};
 use crate::proto::Inbound;
 
 /// A request that has come in part, and what was sent ahead after it.
@@ -53,13 +51,15 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         self.serve(index, &mut exchange.buffer, exchange.scan);
     }
 
-    /// Goes on with requests that were sent ahead; whether there are still more.
-    pub(super) fn serve_stalled(&mut self, index: usize) -> bool {
-        let Reading::Request(exchange) = &mut self.readings[index] else { return false };
-        if exchange.as_ref().is_none_or(|exchange| !exchange.stalled) {
-            return false;
+    /// Goes on with requests that were sent ahead.
+    pub(super) fn serve_stalled(&mut self, index: usize) {
+        if !self.peers.table[index].paused && self.is_stalled(index) {
+            self.receive_request(index, &mut []);
         }
-        self.receive_request(index, &mut []);
+    }
+
+    /// Whether what was sent ahead has to wait for the peer to read its answers.
+    pub(super) fn is_stalled(&self, index: usize) -> bool {
         matches!(&self.readings[index], Reading::Request(Some(exchange)) if exchange.stalled)
     }
 
@@ -167,7 +167,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.peers.write(index, |out| response.encode(out, options));
                 if !options.keep_alive {
                     self.readings[index] = Reading::Discard;
-                    self.peers.end(index, true);
+                    self.peers.end(index);
                     return Ok(Step::Ended);
                 }
                 self.peers.table[index].answered = true;
@@ -192,7 +192,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn refuse(&mut self, index: usize, response: &Response) {
         self.readings[index] = Reading::Discard;
         self.peers.write(index, |out| response.encode(out, EncodeOptions::CLOSE));
-        self.peers.end(index, true);
+        self.peers.end(index);
     }
 
     /// The handler has decided about a request.
@@ -242,7 +242,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn expire_request(&mut self, index: usize) {
         let is_kept = self.peers.table[index].answered;
         match &self.readings[index] {
-            Reading::Request(None) if is_kept => self.peers.end(index, false),
+            Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
                 self.refuse(index, &Response::text(503, "no decision in time\n").close());
             }

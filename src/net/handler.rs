@@ -44,12 +44,7 @@ pub trait Handler<P: Platform = Os>: Sized {
 
     /// A piece of a message has come: with [`Delivery::Chunks`](crate::proto::Delivery::Chunks),
     /// in place of [`message`](Self::message).
-    fn chunk(
-        &mut self,
-        peers: &mut Peers<Self::Session, P>,
-        from: ConnectionId,
-        chunk: Chunk<'_>,
-    ) {
+    fn chunk(&mut self, peers: &mut Peers<Self::Session, P>, from: ConnectionId, chunk: Chunk<'_>) {
         let _ = (peers, from, chunk);
     }
 

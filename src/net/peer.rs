@@ -19,10 +19,10 @@ pub(super) enum Stage {
     Handshake,
     /// WebSocket is spoken; the rest is for [`Outbound`] to say.
     Open,
-    /// What is owed is still written, then TCP is closed: at once after a clean close, else after
-    /// the peer had the time to read (`linger`), since a close with unread input is a reset.
-    Ending { linger: bool },
-    /// Our end of TCP is closed, the peer's is awaited.
+    /// What is owed is still written, then our end of TCP is closed.
+    Ending,
+    /// The peer's end of TCP is awaited: to drop a socket with unread input is a reset, which can
+    /// destroy what is on its way to the peer.
     Shut,
 }
 

@@ -308,7 +308,7 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
         self.turn.push(&mut peer.chain, false, |out| outbound.receive_close(close, None, out));
-        self.end(index, false);
+        self.end(index);
     }
 
     /// Fails the connection (RFC 6455 section 7.1.7).
@@ -316,7 +316,7 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
         self.turn.push(&mut peer.chain, false, |out| outbound.fail(error, None, out));
-        self.end(index, true);
+        self.end(index);
     }
 
     /// Gives up on a peer that does not answer, and says so in case it still reads.
@@ -327,12 +327,12 @@ impl<S, P: Platform> Peers<S, P> {
         self.turn.push(&mut peer.chain, false, |out| {
             outbound.fail_with(code, "no answer to a ping", None, out);
         });
-        self.end(index, true);
+        self.end(index);
     }
 
     /// Lets a connection end once everything that it is owed is written.
-    pub(super) fn end(&mut self, index: usize, linger: bool) {
-        self.table[index].stage = Stage::Ending { linger };
+    pub(super) fn end(&mut self, index: usize) {
+        self.table[index].stage = Stage::Ending;
         self.wait_for(index, Wait::Close);
         self.touch(index);
     }
@@ -368,7 +368,7 @@ impl<S, P: Platform> Peers<S, P> {
                 self.turn.push(&mut peer.chain, false, |out| {
                     outbound.fail_with(code, "reads too slowly", None, out);
                 });
-                self.end(index, true);
+                self.end(index);
                 self.given_out.push((id, CloseReason::Backlogged));
                 Err(SendError::Backlogged)
             }
@@ -475,7 +475,7 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         match &peer.backlog {
             Some(backlog) => peer.paused |= backlog.charge() > self.config.backlog_high_bytes,
-            None if matches!(peer.stage, Stage::Ending { .. }) => self.written.push(id),
+            None if matches!(peer.stage, Stage::Ending) => self.written.push(id),
             None => {}
         }
     }

@@ -9,8 +9,8 @@ use super::exchange::Exchange;
 use super::{CloseReason, ConnectionId, EventLoop, Handler, Peers, Platform, Stream};
 use crate::proto::{Event, Inbound, ProtocolError, Spare};
 
-/// What is read from one connection in a turn, in bytes, before the others have theirs: enough that a
-/// message of 1 MiB is put together and answered while its buffer is still in the cache.
+/// What is read from one connection in a turn, in bytes, before the others have theirs: enough
+/// that a message of 1 MiB is put together and answered while its buffer is still in the cache.
 const READ_BUDGET: usize = 2 << 20;
 
 /// What the bytes of a connection mean. A connection at rest owns no heap in any of these but a
@@ -66,9 +66,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Reads a connection until it is drained, or has had its share of the turn.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let Some(index) = self.peers.find(id) else { return };
-        if self.serve_stalled(index) {
-            return self.read_again(index);
-        }
+        self.serve_stalled(index);
         let mut budget = READ_BUDGET;
         while self.is_readable(index) {
             if budget == 0 {
@@ -100,7 +98,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     fn is_readable(&self, index: usize) -> bool {
         let peer = &self.peers.table[index];
-        peer.unread && !peer.paused && !matches!(self.readings[index], Reading::Pending(_))
+        let is_held = matches!(self.readings[index], Reading::Pending(_)) || self.is_stalled(index);
+        peer.unread && !peer.paused && !is_held
     }
 
     /// Puts a connection on the list of those to read in the next turn.
@@ -143,12 +142,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     /// Takes frames: from `input`, or `direct` bytes that stand in the message already.
-    pub(super) fn receive_frames(
-        &mut self,
-        index: usize,
-        input: Option<&mut [u8]>,
-        direct: usize,
-    ) {
+    pub(super) fn receive_frames(&mut self, index: usize, input: Option<&mut [u8]>, direct: usize) {
         let id = self.peers.id(index);
         let Reading::Open(inbound) = &mut self.readings[index] else { return };
         let (settings, spare) = (&self.settings, &mut self.spare);
@@ -170,7 +164,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let id = self.peers.id(index);
         self.readings[index].release(&mut self.spare);
         close_session(&mut self.handler, &mut self.peers, id, CloseReason::Lost);
-        self.peers.end(index, false);
+        self.peers.end(index);
     }
 }
 

@@ -10,9 +10,7 @@ use std::thread;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::mailbox::Signal;
-use super::{
-    Config, EventLoop, Handler, Mailbox, Mailboxes, Os, OsClock, OsPoll, OsRandom,
-};
+use super::{Config, EventLoop, Handler, Mailbox, Mailboxes, Os, OsClock, OsPoll, OsRandom};
 
 /// How many connections the kernel keeps ready to be accepted.
 const LISTEN_BACKLOG: i32 = 4096;
@@ -188,7 +186,8 @@ impl Server {
             }
             let mut result = first.map_or(Ok(()), |(index, poll)| run_loop(index, poll));
             for thread in threads {
-                let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("loop panicked")));
+                let ended =
+                    thread.join().unwrap_or_else(|_| Err(io::Error::other("loop panicked")));
                 result = result.and(ended);
             }
             result

@@ -1,7 +1,8 @@
 //! What a turn of the loop owes its peers.
 //!
-//! Owns the arena: the bytes, the shared frames, and for each peer a chain of pieces of them. Filled
-//! during the turn, written at its end, then emptied without being freed. Never touches a socket.
+//! Owns the arena: the bytes, the shared frames, and for each peer a chain of pieces of them.
+//! Filled during the turn, written at its end, then emptied without being freed. Never touches a
+//! socket.
 
 use std::io::IoSlice;
 use std::ops::Range;

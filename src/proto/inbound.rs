@@ -169,12 +169,14 @@ impl Inbound {
             return Err(ProtocolError::ReservedBits);
         }
         // RFC 6455 section 5.4: fragments of one message are not interleaved with another's.
-        match (Opcode::from_bits(first & 0x0F), self.message) {
-            (Some(Opcode::Continuation), None) => Err(ProtocolError::UnexpectedContinuation),
-            (Some(Opcode::Text | Opcode::Binary), Some(_)) => {
+        match Opcode::from_bits(first & 0x0F) {
+            Some(Opcode::Continuation) if self.message.is_none() => {
+                Err(ProtocolError::UnexpectedContinuation)
+            }
+            Some(Opcode::Text | Opcode::Binary) if self.message.is_some() => {
                 Err(ProtocolError::ExpectedContinuation)
             }
-            _ => Ok(()),
+            Some(_) | None => Ok(()), // reserved: the header says so
         }
     }
 

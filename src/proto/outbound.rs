@@ -3,9 +3,7 @@
 //! Owns what may still be said on a connection. Never keeps a byte: it appends to the caller's
 //! buffer.
 
-use crate::frame::{
-    CONTROL_PAYLOAD_MAX, CloseCode, HEADER_LEN_MAX, Header, Opcode, apply_mask,
-};
+use crate::frame::{CONTROL_PAYLOAD_MAX, CloseCode, HEADER_LEN_MAX, Header, Opcode, apply_mask};
 
 use super::{Close, Message, ProtocolError, SendError};
 
@@ -103,7 +101,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// Appends the answer to a ping: also between our Close and the peer's (RFC 6455 section 5.5.2).
+    /// Appends the answer to a ping: also between our Close and the peer's (RFC 6455 section
+    /// 5.5.2).
     ///
     /// # Errors
     /// [`SendError::Closed`] once the peer's Close has come.
@@ -140,12 +139,7 @@ impl Outbound {
 
     /// Takes the peer's Close: answers it with the same code, unless it is itself the answer (RFC
     /// 6455 section 5.5.1).
-    pub fn receive_close(
-        &mut self,
-        close: Close<'_>,
-        mask: Option<[u8; 4]>,
-        out: &mut Vec<u8>,
-    ) {
+    pub fn receive_close(&mut self, close: Close<'_>, mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
         if self.is_open() {
             encode_close(Close { reason: "", ..close }, mask, out);
         }
@@ -221,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_close_is_answered_once_with_its_code() {
-        for (code, answer) in [(None, &b"\x88\x00"[..]), (CloseCode::new(4000), b"\x88\x02\x0F\xA0")]
+        for (code, answer) in
+            [(None, &b"\x88\x00"[..]), (CloseCode::new(4000), b"\x88\x02\x0F\xA0")]
         {
             let (mut outbound, mut bytes) = (Outbound::new(), Vec::new());
             outbound.receive_close(Close { code, reason: "why" }, None, &mut bytes);

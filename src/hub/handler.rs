@@ -198,8 +198,7 @@ impl Hub {
             Event::Leave => format!("{name} left"),
         };
         let timestamp = peers.unix_ms();
-        let delivery =
-            Delivery::System { room, event, sender: name, content: &content, timestamp };
+        let delivery = Delivery::System { room, event, sender: name, content: &content, timestamp };
         let frame = self.frame(&delivery);
         self.publish(peers, room, &frame, without);
     }
@@ -231,7 +230,7 @@ impl Hub {
             Kind::Text => self.text(peers, id, command),
             Kind::Presence => self.presence(peers, id, command),
             Kind::Heartbeat => {
-                let (seq, timestamp) = (command.seq, command.timestamp);
+                let (seq, timestamp) = (command.seq.as_ref(), command.timestamp.as_ref());
                 self.say(peers, id, &Delivery::Heartbeat { seq, timestamp });
                 Ok(())
             }
@@ -244,7 +243,8 @@ impl Hub {
         id: ConnectionId,
         command: &Command<'_>,
     ) -> Result<(), Fault> {
-        let content = command.content.ok_or(Fault::new("bad_command", "content is missing"))?;
+        let content =
+            command.content.as_ref().ok_or(Fault::new("bad_command", "content is missing"))?;
         if self.seat(peers, id).is_none() {
             self.join(peers, id, LOBBY); // who names no room means this one
         }
@@ -255,8 +255,8 @@ impl Hub {
             Some(_) | None => &member.name,
         };
         let timestamp = peers.unix_ms();
-        let payload = Delivery::Text { room: &room, content, sender, timestamp }
-            .encode(&mut self.buffer);
+        let payload =
+            Delivery::Text { room: &room, content, sender, timestamp }.encode(&mut self.buffer);
         let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
         let without = (command.echo == Some(false)).then_some(id);
         if !self.publish(peers, &room, &frame, without) {
@@ -344,12 +344,13 @@ impl<P: Platform> Handler<P> for Hub {
                 let _ = peers.send(from, message); // closed or too slow: its close tells
             }
             (Some(Session::Member(_)), MessageKind::Text) => {
-                let (id, result) = match Command::parse(message.payload) {
-                    Ok(command) => (command.id(), self.command(peers, from, &command)),
-                    Err(fault) => (None, Err(fault)),
-                };
-                if let Err(fault) = result {
-                    self.say(peers, from, &Delivery::fault(id, fault));
+                match Command::parse(message.payload) {
+                    Ok(command) => {
+                        if let Err(fault) = self.command(peers, from, &command) {
+                            self.say(peers, from, &Delivery::fault(command.id(), fault));
+                        }
+                    }
+                    Err(fault) => self.say(peers, from, &Delivery::fault(None, fault)),
                 }
             }
             (Some(Session::Member(_)), MessageKind::Binary) => {
