@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{EventLoop, Handler, Platform, Poll, Stream};
+use super::{CloseReason, EventLoop, Handler, Platform, Poll, Stream};
 use crate::http::{EncodeOptions, Response};
 
 /// How long a loop without descriptors waits before it tries again, unless a connection ends.
@@ -96,7 +96,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let Some(index) = self.peers.find(id) else { return };
         if let Err(error) = self.poll.register(&mut self.peers.table[index].stream, id) {
             tracing::warn!(%error, "a connection cannot be watched");
-            self.remove(index);
+            self.lose(id, CloseReason::Lost);
         }
     }
 }

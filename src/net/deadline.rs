@@ -39,7 +39,8 @@ impl Wait {
 
 /// The tick that `now` is in.
 pub(super) fn tick(now: Duration) -> u32 {
-    let ticks = now.as_millis() * u128::from(TICKS_PER_SECOND) / 1000;
+    let tenths = now.subsec_millis() / (1000 / TICKS_PER_SECOND);
+    let ticks = now.as_secs() * u64::from(TICKS_PER_SECOND) + u64::from(tenths);
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
@@ -66,5 +67,13 @@ impl Waits {
     #[inline]
     pub(super) const fn ticks(&self, wait: Wait) -> u32 {
         self.0[wait as usize]
+    }
+
+    /// How long a connection may be idle: up to an eighth less than the rest, by its generation, so
+    /// that many that were opened together are not all pinged in one turn.
+    #[inline]
+    pub(super) const fn idle_ticks(&self, generation: u32) -> u32 {
+        let idle = self.ticks(Wait::Idle);
+        idle - (idle as u64 * (generation % 64) as u64 / 512) as u32
     }
 }

@@ -244,9 +244,13 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Sets the one deadline of a connection.
     pub(super) fn wait_for(&mut self, index: usize, wait: Wait) {
-        let deadline = self.tick.saturating_add(self.waits.ticks(wait));
-        self.next_due = self.next_due.min(deadline);
         let peer = &mut self.table[index];
+        let ticks = match wait {
+            Wait::Idle => self.waits.idle_ticks(peer.generation),
+            Wait::Handshake | Wait::Pong | Wait::Write | Wait::Close => self.waits.ticks(wait),
+        };
+        let deadline = self.tick.saturating_add(ticks);
+        self.next_due = self.next_due.min(deadline);
         peer.wait = wait;
         peer.deadline = deadline;
     }
@@ -257,7 +261,8 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         if matches!(peer.wait, Wait::Idle | Wait::Pong) {
             peer.wait = Wait::Idle;
-            peer.deadline = self.tick.saturating_add(self.waits.ticks(Wait::Idle));
+            let idle = self.waits.idle_ticks(peer.generation);
+            peer.deadline = self.tick.saturating_add(idle);
         }
     }
 
