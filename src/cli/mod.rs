@@ -6,7 +6,7 @@ mod echo;
 mod options;
 mod serving;
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use clap::{Parser, Subcommand};
 use options::ServerOptions;
@@ -32,7 +32,11 @@ enum Command {
 pub fn run() -> io::Result<()> {
     let throng = Throng::parse();
     let filter = EnvFilter::try_from_env("THRONG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
     // As many connections as the system lets this process have.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");

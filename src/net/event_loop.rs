@@ -200,6 +200,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         for id in ids {
             let index = id.slot();
             match self.peers.table[index].stage {
+                Stage::Handshake if self.peers.owed_bytes(index) == 0 => self.remove(index),
                 Stage::Handshake => {
                     self.readings[index] = Reading::Discard;
                     self.peers.end(index);

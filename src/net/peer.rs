@@ -86,10 +86,10 @@ impl<S, T> Peer<S, T> {
         }
     }
 
-    /// Whether a message can be sent.
+    /// Whether a message can be sent: between the handler's open and its close, before any Close.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open) && self.outbound.is_open()
+        matches!(self.stage, Stage::Open) && self.session.is_some() && self.outbound.is_open()
     }
 
     /// What earlier turns owe, in bytes, as it is held against the limits.

@@ -126,7 +126,7 @@ impl<S, P: Platform> Peers<S, P> {
     /// # Errors
     /// [`SendError::Closed`] where there is no open connection of that id.
     pub fn ping(&mut self, id: ConnectionId, payload: &[u8]) -> Result<(), SendError> {
-        let peer = self.find(id).ok_or(SendError::Closed)?;
+        let peer = self.find_open(id)?;
         let outbound = self.table[peer].outbound;
         let chain = &mut self.table[peer].chain;
         self.turn.push(chain, false, |out| outbound.ping(payload, None, out))?;
@@ -147,7 +147,7 @@ impl<S, P: Platform> Peers<S, P> {
         code: CloseCode,
         reason: &str,
     ) -> Result<(), SendError> {
-        let index = self.find(id).ok_or(SendError::Closed)?;
+        let index = self.find_open(id)?;
         let close = Close { code: Some(code), reason };
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
@@ -227,6 +227,12 @@ impl<S, P: Platform> Peers<S, P> {
     #[inline]
     pub(super) fn find(&self, id: ConnectionId) -> Option<usize> {
         self.peer(id).map(|_| id.slot())
+    }
+
+    #[inline]
+    fn find_open(&self, id: ConnectionId) -> Result<usize, SendError> {
+        let peer = self.peer(id).filter(|peer| peer.is_open());
+        peer.map(|_| id.slot()).ok_or(SendError::Closed)
     }
 
     pub(super) fn id(&self, index: usize) -> ConnectionId {
@@ -345,11 +351,11 @@ impl<S, P: Platform> Peers<S, P> {
     /// The slot of an open connection that may be owed one more message.
     #[inline]
     fn admit(&mut self, id: ConnectionId) -> Result<usize, SendError> {
-        let peer = self.peer(id).filter(|peer| peer.is_open()).ok_or(SendError::Closed)?;
-        if peer.backlog_bytes() < self.config.backlog_bytes_max {
-            return Ok(id.slot());
+        let index = self.find_open(id)?;
+        if self.table[index].backlog_bytes() < self.config.backlog_bytes_max {
+            return Ok(index);
         }
-        self.apply_policy(id.slot())
+        self.apply_policy(index)
     }
 
     #[cold]
@@ -432,6 +438,14 @@ impl<S, P: Platform> Peers<S, P> {
         }
         self.dirty = dirty;
         self.turn.clear();
+    }
+
+    /// Writes what one peer is owed, before more is read from it.
+    pub(super) fn flush_early(&mut self, index: usize) {
+        if self.table[index].dirty {
+            self.flush_peer(index);
+            self.settle(index);
+        }
     }
 
     /// Whether a flush has something to do.

@@ -81,6 +81,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     budget = budget.saturating_sub(n);
                     self.peers.heard(index);
                     self.receive(index, n, direct);
+                    if self.peers.table[index].unread {
+                        self.peers.flush_early(index); // it may be owed too much to be read from
+                    }
                 }
                 Input::Nothing => peer.unread = false,
                 Input::End => {

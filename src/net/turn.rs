@@ -78,13 +78,15 @@ pub(super) struct Staged(Place);
 pub(super) struct Turn {
     bytes: Vec<u8>,
     shared: Vec<SharedFrame>,
+    /// The bytes that the shared frames keep.
+    shared_bytes: usize,
     pieces: Vec<Piece>,
 }
 
 impl Turn {
     /// Whether it is time to write before the turn ends.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= BYTES_MAX || self.pieces.len() >= PIECES_MAX
+        self.bytes.len() + self.shared_bytes >= BYTES_MAX || self.pieces.len() >= PIECES_MAX
     }
 
     /// Forgets what the turn owed. Chains of this turn mean nothing after this.
@@ -92,6 +94,7 @@ impl Turn {
         self.bytes.clear();
         self.bytes.shrink_to(BYTES_MAX);
         self.shared.clear();
+        self.shared_bytes = 0;
         self.pieces.clear();
     }
 
@@ -116,6 +119,7 @@ impl Turn {
     pub(super) fn stage(&mut self, frame: &SharedFrame) -> Staged {
         if frame.bytes().len() > COPY_MAX {
             self.shared.push(frame.clone());
+            self.shared_bytes += frame.bytes().len();
             return Staged(Place::Shared(self.shared.len() as u32 - 1));
         }
         let start = self.bytes.len() as u32;

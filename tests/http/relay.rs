@@ -153,6 +153,8 @@ fn what_cannot_be_understood_is_answered_and_survived() {
     let server = Server::serve(&[]);
     let mut ann = join(&server, "tea", "ann");
     let deep = "[".repeat(100_000);
+    // Grammatical, and yet nothing that every reader in the room could take.
+    let nested = format!(r#"{{"type":"text","content":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
     let bad = [
         "",
         "hello",
@@ -168,6 +170,9 @@ fn what_cannot_be_understood_is_answered_and_survived() {
         r#"{"type":"text","content":"a"} x"#,
         r#"{"content":"no type"}"#,
         deep.as_str(),
+        nested.as_str(),
+        r#"{"type":"text","content":"\ud800"}"#,
+        r#"{"type":"text","content":1e999999}"#,
     ];
     for text in bad {
         each_chunking(|chunking| {

@@ -1,0 +1,80 @@
+//! Several loops, and mail between threads.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use throng::hub::Hub;
+use throng::net::{Config, ConnectionId, Handler, Mailboxes, Message, Peers, SharedFrame};
+
+use crate::Running;
+use crate::common::{Expect, Frame, RawClient};
+
+/// What one says, all hear, on whatever loop they are.
+struct Relay {
+    mailboxes: Mailboxes<SharedFrame>,
+}
+
+impl Handler for Relay {
+    type Session = ();
+    type Mail = SharedFrame;
+
+    fn message(&mut self, _: &mut Peers<()>, _: ConnectionId, message: Message<'_>) {
+        for mailbox in &*self.mailboxes {
+            mailbox.post(SharedFrame::new(message)).expect("room in the mailbox");
+        }
+    }
+
+    fn mail(&mut self, peers: &mut Peers<()>, frame: SharedFrame) {
+        let all: Vec<_> = peers.ids().collect();
+        peers.broadcast(all, &frame);
+    }
+}
+
+#[test]
+fn mail_reaches_every_loop() {
+    let make =
+        |_: usize, mailboxes: &Mailboxes<SharedFrame>| Relay { mailboxes: mailboxes.clone() };
+    let server = Running::start(Config::default(), 3, make);
+    let mut clients: Vec<_> = (0..12).map(|_| server.open("/")).collect();
+    for round in 0..3 {
+        clients[round].send(Frame::text(format!("round {round}")).bytes());
+        for client in &mut clients {
+            client.expect(&Expect::text(format!("round {round}")));
+        }
+    }
+}
+
+fn read(client: &mut RawClient) -> Value {
+    serde_json::from_str(&client.read_text()).expect("JSON")
+}
+
+/// A room is one room, whatever loop its members are on.
+#[test]
+fn the_hub_is_one_over_its_loops() {
+    let server =
+        Running::start(Config::default(), 4, |index, mailboxes| Hub::new(index, mailboxes.clone()));
+    let names: Vec<String> = (0..8).map(|n| format!("user{n}")).collect();
+    let mut clients: Vec<_> =
+        names.iter().map(|name| server.open(&format!("/ws?room=r&name={name}"))).collect();
+    thread::sleep(Duration::from_millis(100)); // comings are told by mail
+    clients[0].send(Frame::text(r#"{"type":"presence","id":1}"#).bytes());
+    let ok = std::iter::repeat_with(|| read(&mut clients[0])).find(|m| m["type"] == "ok");
+    let ok = ok.expect("it goes on until there is one");
+    assert_eq!(ok["count"], 8);
+    let members: HashSet<_> =
+        ok["members"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert_eq!(members, names.iter().map(String::as_str).collect());
+    clients[3].send(Frame::text(r#"{"type":"text","content":"to all"}"#).bytes());
+    for client in &mut clients {
+        let text = std::iter::repeat_with(|| read(client)).find(|m| m["type"] == "text");
+        assert_eq!(text.expect("it goes on until there is one")["content"], "to all");
+    }
+    drop(clients.pop());
+    for client in &mut clients {
+        let left = std::iter::repeat_with(|| read(client)).find(|m| m["event"] == "leave");
+        assert_eq!(left.expect("it goes on until there is one")["sender"], "user7");
+    }
+}
