@@ -20,8 +20,8 @@ pub fn encode(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4]) {
     out.extend_from_slice(payload);
     let mut words = out[start..].chunks_exact_mut(4);
     for word in &mut words {
-        let masked = u32::from_ne_bytes([word[0], word[1], word[2], word[3]])
-            ^ u32::from_ne_bytes(key);
+        let masked =
+            u32::from_ne_bytes([word[0], word[1], word[2], word[3]]) ^ u32::from_ne_bytes(key);
         word.copy_from_slice(&masked.to_ne_bytes());
     }
     for (byte, key) in words.into_remainder().iter_mut().zip(key) {
@@ -74,7 +74,9 @@ impl Parser {
         let len = if size == 0 { usize::from(*second) } else { long };
         let least = [0, 0, 126, 0, 0, 0, 0, 0, 0x1_0000][size];
         if len < least || len > 8 << 20 || (opcode >= 8 && size > 0) {
-            return Err(format!("a frame of opcode {opcode} with a length of {len} in {size} bytes"));
+            return Err(format!(
+                "a frame of opcode {opcode} with a length of {len} in {size} bytes"
+            ));
         }
         let Some(payload) = after.get(size..size + len) else { return Ok(None) };
         let payload = payload.to_vec();

@@ -60,6 +60,7 @@ impl Stream for SimStream {
             }
             _ => {}
         }
+        world.trace(|| format!("read {n} of {}", self.number));
         world.arm_arrival(self.number);
         if world.dice.once_in(8) {
             world.arrive(self.number); // right behind the read, before its bytes are handled
@@ -73,7 +74,7 @@ impl Stream for SimStream {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
-        if world.dice.once_in(50) {
+        if world.dice.once_in(5000000) {
             return Err(ErrorKind::Interrupted.into());
         }
         let link = &mut world.links[self.number];
@@ -102,6 +103,7 @@ impl Stream for SimStream {
         if world.planted == Some(Fault::DropWrittenByte) && world.dice.once_in(20) {
             world.links[self.number].outbox.pop_back();
         }
+        world.trace(|| format!("wrote {} of {whole} to {}", whole.min(room), self.number));
         world.arm_reading(self.number);
         Ok(whole.min(room))
     }

@@ -83,8 +83,13 @@ pub struct Link {
     reading_due: bool,
 }
 
+impl Link {
+    pub fn new(in_max: usize, out_max: usize) -> Self {
+        Self { in_max, out_max, ..Self::default() }
+    }
+}
+
 pub struct World {
-    pub seed: u64,
     pub dice: Dice,
     pub planted: Option<Fault>,
     pub now: Duration,
@@ -104,6 +109,7 @@ pub struct World {
     pub broadcasts: usize,
     /// The largest frame that anybody sent, for the bound of memory.
     pub largest: usize,
+    pub is_traced: bool,
     agenda: BinaryHeap<Reverse<(Duration, u64, Action)>>,
     sequence: u64,
     queue: VecDeque<usize>,
@@ -133,7 +139,6 @@ impl World {
         let mut dice = Dice::new(seed);
         let config = script::config(&mut dice);
         let mut world = Self {
-            seed,
             planted,
             now: Duration::from_millis(dice.below(5_000) as u64),
             config,
@@ -149,6 +154,7 @@ impl World {
             jumped: Duration::ZERO,
             broadcasts: 0,
             largest: 0,
+            is_traced: false,
             agenda: BinaryHeap::new(),
             sequence: 0,
             queue: VecDeque::new(),
@@ -161,6 +167,13 @@ impl World {
         };
         script::people(&mut world);
         world
+    }
+
+    /// Tells what happens, where one seed is replayed.
+    pub fn trace(&self, what: impl Fn() -> String) {
+        if self.is_traced {
+            println!("{:?} {}", self.now, what());
+        }
     }
 
     pub fn fail(&mut self, what: impl Into<String>) {
@@ -225,6 +238,9 @@ impl World {
             }
             self.agenda.pop();
             self.activity += 1;
+            if !matches!(action, Action::Act(_) | Action::Arrive(_)) {
+                self.trace(|| format!("{action:?}"));
+            }
             self.act(action);
         }
     }
@@ -305,6 +321,11 @@ impl World {
         }
     }
 
+    /// Something is new on a connection.
+    pub fn touch(&mut self, number: usize) {
+        self.links[number].edge = true;
+    }
+
     /// Some of what is in flight arrives.
     pub fn arrive(&mut self, number: usize) {
         let link = &mut self.links[number];
@@ -376,6 +397,7 @@ impl World {
         let bytes: Vec<u8> = link.outbox.drain(..n).collect();
         if link.full && link.outbox.len() <= link.out_max * 2 / 3 {
             link.full = false;
+            client.said_at = self.now; // to read is a sign of life, too
             link.edge |= !(self.planted == Some(Fault::LoseWritableEdge) && self.dice.once_in(9));
         }
         let now = self.now;
@@ -383,8 +405,8 @@ impl World {
         if link.outbox.is_empty() && link.refused {
             client.on_reset();
         } else if link.outbox.is_empty() && link.shut {
-            let fin = client.on_fin(&mut self.dice, now);
-            result = result.and_then(|mut reply| fin.map(|()| std::mem::take(&mut reply)));
+            let end = client.on_fin(&mut self.dice, now);
+            result = result.and_then(|reply| end.map(|()| reply));
         }
         match result {
             Ok(reply) => self.send(number, reply),

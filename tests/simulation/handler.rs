@@ -1,0 +1,245 @@
+//! The program on the loop: an echo that keeps a record, and checks what reaches it.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use throng::frame::CloseCode;
+use throng::handshake::HandshakeError;
+use throng::net::{
+    CloseReason, ConnectionId, Handler, Message, MessageKind, Peers, Request, SendError,
+    SharedFrame, Timeout, Verdict,
+};
+
+use crate::client::{Ended, Excuse};
+use crate::platform::{Shared, Sim};
+use crate::world::{Action, Fault};
+
+/// What the world posts.
+#[derive(Debug)]
+pub enum Mail {
+    Decide(usize),
+    /// A number and a length.
+    Broadcast(usize, usize),
+    PingAll,
+    Kick(usize),
+}
+
+#[derive(Default)]
+pub struct Session {
+    client: usize,
+}
+
+pub struct Echo {
+    world: Shared,
+    ids: Vec<Option<ConnectionId>>,
+    pending: Vec<Option<ConnectionId>>,
+    held_back: VecDeque<(MessageKind, Vec<u8>)>,
+}
+
+impl Echo {
+    pub fn new(world: &Shared) -> Self {
+        let count = world.borrow().clients.len();
+        Self {
+            world: Rc::clone(world),
+            ids: vec![None; count],
+            pending: vec![None; count],
+            held_back: VecDeque::new(),
+        }
+    }
+
+    fn fail(&self, what: String) {
+        self.world.borrow_mut().fail(what);
+    }
+
+    fn client(peers: &Peers<Session, Sim>, id: ConnectionId) -> usize {
+        peers.session(id).map_or(usize::MAX, |session| session.client)
+    }
+
+    /// The message must be the next that this client sent.
+    fn check(&self, client: usize, message: Message<'_>) {
+        let mut world = self.world.borrow_mut();
+        let Some(client_state) = world.clients.get_mut(client) else {
+            return world.fail("a message on a connection that is not open");
+        };
+        let opcode = if message.kind == MessageKind::Text { 1 } else { 2 };
+        let at = client_state.handled;
+        client_state.handled += 1;
+        let expected = client_state.sent.get(at);
+        let is_it = expected.is_some_and(|e| e.opcode == opcode && *e.payload == *message.payload);
+        if !is_it || !client_state.closes.is_empty() {
+            world.fail(format!("client {client}: message {at} is not what was sent"));
+        }
+    }
+
+    fn echo(&self, peers: &mut Peers<Session, Sim>, from: ConnectionId, message: Message<'_>) {
+        let client = Self::client(peers, from);
+        let result = peers.send(from, message);
+        let mut world = self.world.borrow_mut();
+        let at = world.clients[client].handled - 1;
+        world.trace(|| format!("message {at} of {client}: {result:?}"));
+        match result {
+            Ok(()) => {}
+            Err(SendError::Backlogged) => {
+                world.clients[client].sent[at].dropped = true;
+                drop(world);
+                self.note_backlogged(peers, from);
+            }
+            Err(SendError::Closed) if world.links[client].reset => {}
+            Err(SendError::Closed) => world.fail("a message while its sender is not open"),
+        }
+    }
+
+    /// With the policy to close, that was its end.
+    fn note_backlogged(&self, peers: &Peers<Session, Sim>, id: ConnectionId) {
+        if !peers.is_open(id) {
+            let client = Self::client(peers, id);
+            self.world.borrow_mut().clients[client].excuse(Excuse::Backlogged);
+        }
+    }
+
+    fn check_memory(&self, peers: &Peers<Session, Sim>) {
+        let bound = self.world.borrow().backlog_bound();
+        for id in peers.ids() {
+            let owed = peers.backlog_bytes(id);
+            if owed > bound {
+                self.fail(format!("{id} is owed {owed} bytes, over the {bound} allowed"));
+            }
+        }
+    }
+
+    fn broadcast(&self, peers: &mut Peers<Session, Sim>, number: usize, len: usize) {
+        let text = format!("#{number}:{}", "b".repeat(len));
+        let frame = SharedFrame::new(Message::text(&text));
+        let payload: Rc<[u8]> = text.into_bytes().into();
+        for (client, id) in self.ids.iter().enumerate() {
+            let Some(id) = *id else { continue };
+            let was_open = peers.is_open(id);
+            match peers.send_shared(id, &frame) {
+                Ok(()) => {
+                    let mut world = self.world.borrow_mut();
+                    world.clients[client].broadcasts.push_back(Rc::clone(&payload));
+                }
+                Err(SendError::Backlogged | SendError::Closed) if was_open => {
+                    self.note_backlogged(peers, id);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Handler<Sim> for Echo {
+    type Session = Session;
+    type Mail = Mail;
+
+    fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
+        if request.offer().is_none() {
+            return Verdict::Respond(HandshakeError::Upgrade.response());
+        }
+        let path = request.head().path();
+        let client = path[3..].parse().expect("a path of the script");
+        if path.starts_with("/p/") {
+            self.pending[client] = Some(request.id());
+            let mut world = self.world.borrow_mut();
+            world.soon(3000, Action::Decide(client));
+            return Verdict::Pending;
+        }
+        Verdict::accept(Session { client })
+    }
+
+    fn open(&mut self, peers: &mut Peers<Session, Sim>, id: ConnectionId) {
+        let client = Self::client(peers, id);
+        self.ids[client] = Some(id);
+        let mut world = self.world.borrow_mut();
+        world.clients[client].opens += 1;
+        if world.dice.once_in(3) {
+            let greeting = "#hello";
+            if peers.send(id, Message::text(greeting)).is_ok() {
+                world.clients[client].broadcasts.push_back(greeting.as_bytes().into());
+            }
+        }
+    }
+
+    fn message(&mut self, peers: &mut Peers<Session, Sim>, from: ConnectionId, m: Message<'_>) {
+        self.check(Self::client(peers, from), m);
+        self.check_memory(peers);
+        let (planted, now) = {
+            let mut world = self.world.borrow_mut();
+            (world.planted, world.dice.once_in(10))
+        };
+        match planted {
+            Some(Fault::ForgetMessage) if now => {}
+            Some(Fault::EchoTwice) if now => {
+                self.echo(peers, from, m);
+                self.echo(peers, from, m);
+            }
+            Some(Fault::SwapMessages) if now => {
+                self.held_back.push_back((m.kind, m.payload.into()))
+            }
+            _ => self.echo(peers, from, m),
+        }
+        if planted == Some(Fault::SwapMessages) && !now {
+            while let Some((kind, payload)) = self.held_back.pop_front() {
+                self.echo(peers, from, Message { kind, payload: &payload });
+            }
+        }
+    }
+
+    fn close(
+        &mut self,
+        peers: &mut Peers<Session, Sim>,
+        id: ConnectionId,
+        session: Session,
+        reason: CloseReason<'_>,
+    ) {
+        let ended = match reason {
+            CloseReason::Peer(close) => Ended::Peer(close.code.map(CloseCode::get)),
+            CloseReason::Protocol(error) => Ended::Protocol(error.close_code().get()),
+            CloseReason::Lost => Ended::Lost,
+            CloseReason::Timeout(Timeout::Pong) => Ended::Pong,
+            CloseReason::Timeout(Timeout::Write) => Ended::Write,
+            CloseReason::Timeout(Timeout::Close) => Ended::Close,
+            CloseReason::Backlogged => Ended::Backlogged,
+        };
+        if peers.send(id, Message::text("too late")).is_ok() {
+            self.fail("a message was taken for a connection that has ended".to_owned());
+        }
+        self.ids[session.client] = None;
+        self.world.borrow().trace(|| format!("closed {}: {ended:?}", session.client));
+        self.world.borrow_mut().clients[session.client].closes.push(ended);
+    }
+
+    fn mail(&mut self, peers: &mut Peers<Session, Sim>, mail: Mail) {
+        self.check_memory(peers);
+        match mail {
+            Mail::Decide(client) => {
+                if let Some(id) = self.pending[client].take() {
+                    peers.decide(id, Verdict::accept(Session { client }));
+                }
+            }
+            Mail::Broadcast(number, len) => self.broadcast(peers, number, len),
+            Mail::PingAll => {
+                let ids: Vec<_> = peers.ids().collect();
+                for id in ids {
+                    let _ = peers.ping(id, b"are you there?"); // also who is not open (yet)
+                }
+            }
+            Mail::Kick(client) => {
+                let Some(id) = self.ids[client] else { return };
+                if peers.close(id, CloseCode::new(4001).expect("a code"), "kicked").is_ok() {
+                    self.world.borrow_mut().clients[client].excuse(Excuse::Kicked);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, peers: &mut Peers<Session, Sim>) {
+        self.check_memory(peers);
+        let mut world = self.world.borrow_mut();
+        let since_stop = world.stopping.map(|at| world.now.saturating_sub(at));
+        if since_stop.is_some_and(|since| since > Duration::from_secs(8)) {
+            world.fail("the loop does not stop");
+        }
+    }
+}
