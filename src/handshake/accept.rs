@@ -59,7 +59,8 @@ impl Acceptance {
     }
 }
 
-fn is_ours(name: &str) -> bool {
+/// Whether a header belongs to the handshake itself, in both directions.
+pub(super) fn is_ours(name: &str) -> bool {
     const PREFIX: &[u8] = b"sec-websocket-";
     let starts = name.as_bytes().get(..PREFIX.len());
     starts.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))

@@ -32,6 +32,15 @@ impl Key {
         (length == 16).then_some(Self(encoded))
     }
 
+    /// The key of a new connection, from 16 bytes that MUST be fresh and random (RFC 6455, section
+    /// 4.1, item 7).
+    pub fn from_nonce(nonce: [u8; 16]) -> Self {
+        let mut encoded = [0; 24];
+        let written = STANDARD.encode_slice(nonce, &mut encoded);
+        debug_assert_eq!(written, Ok(24), "16 bytes are 24 characters");
+        Self(encoded)
+    }
+
     /// The key as sent.
     pub const fn as_bytes(&self) -> &[u8; 24] {
         &self.0
@@ -70,6 +79,14 @@ mod tests {
         for (value, valid) in table {
             assert_eq!(Key::from_header(value).is_some(), valid, "{}", value.escape_ascii());
         }
+    }
+
+    #[test]
+    fn rfc6455_4_1_key_from_a_nonce() {
+        let key = Key::from_nonce(*b"the sample nonce");
+        assert_eq!(key.as_bytes(), b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(Key::from_header(key.as_bytes()), Some(key));
+        assert_eq!(Key::from_nonce([0xff; 16]).as_bytes(), b"/////////////////////w==");
     }
 
     #[test]

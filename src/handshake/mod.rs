@@ -1,7 +1,10 @@
-//! The opening handshake (RFC 6455, section 4), server role.
+//! The opening handshake (RFC 6455, section 4), both roles.
 //!
-//! Owns the key and its accept value, the reading of what a client offers, and the answer to it.
-//! Never decides who may connect, touches no socket, and never reads a frame.
+//! Owns the key and its accept value, the reading of what a client offers and the answer to it, and
+//! a client's request and the judgement of what comes back. Never decides who may connect, touches
+//! no socket, makes no randomness, and never reads a frame.
+//!
+//! A server ([`ClientRequest`] shows the client):
 //!
 //! ```
 //! use throng::handshake::{self, Acceptance, Offer};
@@ -30,12 +33,16 @@
 //! ```
 
 mod accept;
+mod answer;
+mod client;
 mod error;
 mod extensions;
 mod key;
 mod offer;
 
 pub use accept::{Acceptance, write_response};
+pub use answer::{Accepted, AnswerError};
+pub use client::{ClientRequest, RequestError};
 pub use error::HandshakeError;
 pub use extensions::{ExtensionOffer, Param};
 pub use key::Key;

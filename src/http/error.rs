@@ -62,6 +62,20 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// What httparse found in a head, in our words; only the caller knows what is wrong with the
+    /// first line.
+    pub(super) const fn found(error: httparse::Error, first_line: Self) -> Self {
+        match error {
+            httparse::Error::HeaderName => Self::HeaderName,
+            httparse::Error::HeaderValue => Self::HeaderValue,
+            httparse::Error::TooManyHeaders => Self::TooManyHeaders,
+            httparse::Error::Version
+            | httparse::Error::NewLine
+            | httparse::Error::Status
+            | httparse::Error::Token => first_line,
+        }
+    }
+
     /// The status code that answers this fault.
     pub const fn status(self) -> u16 {
         match self {

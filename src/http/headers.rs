@@ -8,11 +8,11 @@ use std::mem::MaybeUninit;
 /// [`HeadLimits::headers_max`](super::HeadLimits::headers_max) says.
 pub const HEADERS_MAX: usize = 128;
 
-/// Room for the header lines of one request: 4 KiB of stack that nobody has to zero first.
+/// Room for the header lines of one head: 4 KiB of stack that nobody has to zero first.
 pub struct HeaderSlots<'b>([MaybeUninit<httparse::Header<'b>>; HEADERS_MAX]);
 
 impl<'b> HeaderSlots<'b> {
-    /// Empty slots. They cost nothing, so make new ones for each request.
+    /// Empty slots. They cost nothing, so make new ones for each head.
     #[inline]
     pub const fn new() -> Self {
         Self([const { MaybeUninit::uninit() }; HEADERS_MAX])

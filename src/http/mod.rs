@@ -1,7 +1,7 @@
 //! HTTP/1.1 heads: where one ends, what it says, and the answer to it.
 //!
-//! Owns the strict reading of a request head (httparse inside, plus the checks that it leaves out)
-//! and the writing of responses. Never touches a socket or a clock, and knows nothing of WebSocket.
+//! Owns the strict reading of request and response heads (httparse inside, plus the checks that it
+//! leaves out) and the writing of responses. Never touches a socket or a clock, and knows nothing of WebSocket.
 //!
 //! ```
 //! use throng::http::{EncodeOptions, HeadLimits, HeadScan, HeaderSlots, Request, Response};
@@ -20,17 +20,22 @@
 //! # Ok::<(), throng::http::HttpError>(())
 //! ```
 
+mod body;
 mod error;
 pub mod fields;
 mod headers;
 mod request;
 mod response;
+mod response_head;
 mod scan;
 mod target;
 
+pub use body::Body;
 pub use error::HttpError;
 pub use fields::HeaderLines;
 pub use headers::{HEADERS_MAX, HeaderSlots, Headers, Repeated};
-pub use request::{Body, Request};
+pub use request::Request;
 pub use response::{EncodeOptions, Response, reason};
+pub use response_head::{ResponseError, ResponseHead};
 pub use scan::{HeadLimits, HeadScan};
+pub use target::is_host;

@@ -1,22 +1,11 @@
 //! A request head, parsed and checked.
 //!
-//! Owns the checks that span the head: version, target, host, body framing. Never reads a body,
-//! and never decides what is done with the request.
+//! Owns the checks that span the head: version, target, host. Never reads a body, and never decides
+//! what is done with the request.
 
 use super::fields::has_token;
 use super::target::{Target, is_host};
-use super::{HeadLimits, HeadScan, HeaderSlots, Headers, HttpError, Repeated, fields};
-
-/// How the body that follows a head is framed (RFC 9112, section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// Nothing follows.
-    None,
-    /// So many bytes follow, as the peer declares: not a number to reserve memory by.
-    Length(u64),
-    /// Chunks follow.
-    Chunked,
-}
+use super::{Body, HeadLimits, HeadScan, HeaderSlots, Headers, HttpError, Repeated};
 
 /// A complete request head that passed every check. Borrows the head's bytes; copies nothing.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +58,7 @@ impl<'a> Request<'a> {
         let target = Target::parse(method, target)?;
         // RFC 9112, section 3.2.2: in absolute-form the authority replaces Host.
         let host = target.authority.or(host(headers, version_minor)?);
-        let body = body(headers, version_minor)?;
+        let body = Body::of(headers, version_minor)?;
         Ok(Self { method, target, version_minor, host, headers, body })
     }
 
@@ -135,16 +124,8 @@ impl<'a> Request<'a> {
 
 /// What httparse found, in our words.
 fn fault(error: httparse::Error, head: &[u8]) -> HttpError {
-    match error {
-        httparse::Error::HeaderName => HttpError::HeaderName,
-        httparse::Error::HeaderValue => HttpError::HeaderValue,
-        httparse::Error::TooManyHeaders => HttpError::TooManyHeaders,
-        httparse::Error::Version if names_http_version(head) => HttpError::Version,
-        httparse::Error::Version
-        | httparse::Error::NewLine
-        | httparse::Error::Status
-        | httparse::Error::Token => HttpError::RequestLine,
-    }
+    let version = error == httparse::Error::Version && names_http_version(head);
+    HttpError::found(error, if version { HttpError::Version } else { HttpError::RequestLine })
 }
 
 /// Whether the request line ends in `HTTP/digit.digit`: then a version that we do not speak is the
@@ -168,42 +149,6 @@ fn host(headers: Headers<'_>, version_minor: u8) -> Result<Option<&str>, HttpErr
             Ok(host) if is_host(host) => Ok(Some(host)),
             _ => Err(HttpError::HostInvalid),
         },
-    }
-}
-
-/// RFC 9112, section 6.3, where every doubt about the length is an error: the doubt is how requests
-/// are smuggled.
-fn body(headers: Headers<'_>, version_minor: u8) -> Result<Body, HttpError> {
-    let length = headers.only("content-length").map_err(|Repeated| HttpError::ContentLength)?;
-    if headers.first("transfer-encoding").is_some() {
-        // Section 6.1: with Content-Length or in HTTP/1.0 it is a likely attack.
-        if length.is_some() || version_minor == 0 {
-            return Err(HttpError::TransferEncoding);
-        }
-        return transfer_encoding(headers);
-    }
-    let Some(digits) = length else {
-        return Ok(Body::None);
-    };
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return Err(HttpError::ContentLength); // u64 would also take a sign
-    }
-    let digits = str::from_utf8(digits).map_err(|_| HttpError::ContentLength)?;
-    digits.parse().map(Body::Length).map_err(|_| HttpError::ContentLength)
-}
-
-/// Section 6.1: `chunked` comes once and last; codings before it are unknown to us (501).
-fn transfer_encoding(headers: Headers<'_>) -> Result<Body, HttpError> {
-    let (mut codings, mut chunked, mut chunked_last) = (0, 0, false);
-    for coding in fields::tokens(headers.all("transfer-encoding")) {
-        chunked_last = coding.eq_ignore_ascii_case(b"chunked");
-        codings += 1;
-        chunked += usize::from(chunked_last);
-    }
-    match (codings, chunked, chunked_last) {
-        (1, 1, true) => Ok(Body::Chunked),
-        (_, 1, true) => Err(HttpError::TransferCoding),
-        _ => Err(HttpError::TransferEncoding),
     }
 }
 

@@ -61,7 +61,7 @@ impl<'a> Target<'a> {
 /// Whether this is `host[:port]` (RFC 3986, section 3.2.2): a name, an IPv4 address or a bracketed
 /// IPv6 address. User information is no part of it (RFC 9110, section 4.2.4). Left out on purpose:
 /// sub-delims such as `,`, which no real name holds and which make one host look like two.
-pub(super) fn is_host(value: &str) -> bool {
+pub fn is_host(value: &str) -> bool {
     let (host, port) = if value.starts_with('[') {
         match value.find(']') {
             Some(end) => value.split_at(end + 1),

@@ -5,12 +5,14 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::json;
 
 /// The longest name of a room or a sender, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// The longest id of a command, in bytes.
+/// The longest id of a command, in bytes as it is written.
 const ID_BYTES_MAX: usize = 64;
 
 /// A command, borrowed from its message.
@@ -18,14 +20,18 @@ const ID_BYTES_MAX: usize = 64;
 pub(super) struct Command<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    id: Option<Value>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) room: Option<Cow<'a, str>>,
-    pub(super) content: Option<Value>,
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
-    pub(super) seq: Option<Value>,
-    pub(super) timestamp: Option<Value>,
+    #[serde(borrow)]
+    pub(super) seq: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) timestamp: Option<&'a RawValue>,
     pub(super) echo: Option<bool>,
 }
 
@@ -55,13 +61,17 @@ impl Fault {
 
 impl<'a> Command<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, Fault> {
-        serde_json::from_slice(message).map_err(|error| {
+        let bad_json = Fault::new("bad_json", "this is not one JSON object");
+        let command: Self = serde_json::from_slice(message).map_err(|error| {
             if error.is_data() {
                 Fault::new("bad_command", "a field is missing or of the wrong kind")
             } else {
-                Fault::new("bad_json", "this is not one JSON object")
+                bad_json
             }
-        })
+        })?;
+        let mut values =
+            [command.id, command.content, command.seq, command.timestamp].into_iter().flatten();
+        if values.all(json::is_valid) { Ok(command) } else { Err(bad_json) }
     }
 
     pub(super) fn kind(&self) -> Result<Kind, Fault> {
@@ -74,12 +84,12 @@ impl<'a> Command<'a> {
     }
 
     /// The id to answer with: a number or a short string.
-    pub(super) fn id(&self) -> Option<&Value> {
-        self.id.as_ref().filter(|id| match id {
-            Value::Number(_) => true,
-            Value::String(text) => text.len() <= ID_BYTES_MAX,
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
-        })
+    pub(super) fn id(&self) -> Option<&'a RawValue> {
+        let id = self.id?;
+        let is_scalar = id
+            .get()
+            .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
+        (is_scalar && id.get().len() <= ID_BYTES_MAX).then_some(id)
     }
 }
 
@@ -124,10 +134,10 @@ mod tests {
     #[test]
     fn an_id_is_a_scalar() {
         let id = |message: &'static str| {
-            Command::parse(message.as_bytes()).unwrap().id().map(Value::to_string)
+            Command::parse(message.as_bytes()).unwrap().id().map(RawValue::get)
         };
-        assert_eq!(id(r#"{"type":"text","id":7}"#), Some("7".into()));
-        assert_eq!(id(r#"{"type":"text","id":"a"}"#), Some(r#""a""#.into()));
+        assert_eq!(id(r#"{"type":"text","id":7}"#), Some("7"));
+        assert_eq!(id(r#"{"type":"text","id":"a"}"#), Some(r#""a""#));
         assert_eq!(id(r#"{"type":"text","id":[1]}"#), None);
         assert_eq!(id(r#"{"type":"text"}"#), None);
     }

@@ -3,7 +3,7 @@
 //! Owns the shape of everything that is sent. Never decides to whom.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::command::Fault;
 
@@ -21,13 +21,13 @@ pub(super) enum Delivery<'a> {
         timestamp: u64,
     },
     /// What somebody has published.
-    Text { room: &'a str, content: &'a Value, sender: &'a str, timestamp: u64 },
+    Text { room: &'a str, content: &'a RawValue, sender: &'a str, timestamp: u64 },
     /// Somebody came or went.
     System { room: &'a str, event: Event, sender: &'a str, content: &'a str, timestamp: u64 },
     /// A command was carried out.
     Ok {
         #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'a Value>,
+        id: Option<&'a RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
         members: Option<&'a [&'a str]>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,16 +36,16 @@ pub(super) enum Delivery<'a> {
     /// A command was not carried out.
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'a Value>,
+        id: Option<&'a RawValue>,
         code: &'a str,
         content: &'a str,
     },
     /// The answer to a heartbeat: what it said.
     Heartbeat {
         #[serde(skip_serializing_if = "Option::is_none")]
-        seq: Option<&'a Value>,
+        seq: Option<&'a RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        timestamp: Option<&'a Value>,
+        timestamp: Option<&'a RawValue>,
     },
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Event {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) const fn fault(id: Option<&'a Value>, fault: Fault) -> Self {
+    pub(super) const fn fault(id: Option<&'a RawValue>, fault: Fault) -> Self {
         Self::Error { id, code: fault.code, content: fault.content }
     }
 

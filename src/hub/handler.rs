@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
+use super::outbox::Outbox;
 use super::pages;
 use super::rooms::{Rooms, Seat};
 use crate::frame::CloseCode;
@@ -60,8 +61,8 @@ pub enum Mail {
         room: Arc<str>,
         /// Who.
         name: Arc<str>,
-        /// Came, or left.
-        has_come: bool,
+        /// How many of that name came, or left where it is negative.
+        change: i64,
     },
 }
 
@@ -78,9 +79,8 @@ pub enum Mail {
 /// ```
 #[derive(Debug)]
 pub struct Hub {
-    loop_index: usize,
-    mailboxes: Mailboxes<Mail>,
     rooms: Rooms,
+    others: Outbox,
     /// What is being said.
     buffer: Vec<u8>,
 }
@@ -88,7 +88,8 @@ pub struct Hub {
 impl Hub {
     /// The hub of the loop `loop_index`; `mailboxes` are those of all loops.
     pub fn new(loop_index: usize, mailboxes: Mailboxes<Mail>) -> Self {
-        Self { loop_index, mailboxes, rooms: Rooms::default(), buffer: Vec::new() }
+        let others = Outbox::new(loop_index, mailboxes);
+        Self { rooms: Rooms::default(), others, buffer: Vec::new() }
     }
 
     /// The member that a handshake asks to be.
@@ -124,18 +125,6 @@ impl Hub {
         let _ = peers.send(id, Message { kind: MessageKind::Text, payload });
     }
 
-    /// Tells the other loops; whether all could be told.
-    fn tell_others(&self, mail: &Mail) -> bool {
-        let mut all = true;
-        for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            if index != self.loop_index && mailbox.post(mail.clone()).is_err() {
-                tracing::warn!(loop_index = index, "a loop is too far behind to be told");
-                all = false;
-            }
-        }
-        all
-    }
-
     /// Sends a message to everyone in a room, on every loop, but for `without`.
     fn publish<P: Platform>(
         &self,
@@ -145,8 +134,7 @@ impl Hub {
         without: Option<ConnectionId>,
     ) -> bool {
         self.deliver(peers, room, frame, without);
-        let (room, frame) = (Arc::clone(room), frame.clone());
-        self.mailboxes.len() < 2 || self.tell_others(&Mail::Publish { room, frame })
+        self.others.publish(room, frame)
     }
 
     /// Sends a message to everyone in a room on this loop, but for `without`.
@@ -174,10 +162,7 @@ impl Hub {
         let seat = self.rooms.join(room, id, Arc::clone(&name));
         member.seat = Some(seat);
         let room = Arc::clone(&self.rooms.room(seat).name);
-        if self.mailboxes.len() > 1 {
-            let (room, name) = (Arc::clone(&room), Arc::clone(&name));
-            self.tell_others(&Mail::Presence { room, name, has_come: true });
-        }
+        self.others.presence(&room, &name, 1);
         self.announce(peers, &room, &name, Event::Join, Some(id));
     }
 
@@ -230,7 +215,7 @@ impl Hub {
             Kind::Text => self.text(peers, id, command),
             Kind::Presence => self.presence(peers, id, command),
             Kind::Heartbeat => {
-                let (seq, timestamp) = (command.seq.as_ref(), command.timestamp.as_ref());
+                let (seq, timestamp) = (command.seq, command.timestamp);
                 self.say(peers, id, &Delivery::Heartbeat { seq, timestamp });
                 Ok(())
             }
@@ -243,10 +228,10 @@ impl Hub {
         id: ConnectionId,
         command: &Command<'_>,
     ) -> Result<(), Fault> {
-        let content =
-            command.content.as_ref().ok_or(Fault::new("bad_command", "content is missing"))?;
-        if self.seat(peers, id).is_none() {
-            self.join(peers, id, LOBBY); // who names no room means this one
+        let content = command.content.ok_or(Fault::new("bad_command", "content is missing"))?;
+        let means_lobby = command.room.as_ref().is_none_or(|room| room == LOBBY);
+        if means_lobby && self.seat(peers, id).is_none() {
+            self.join(peers, id, LOBBY);
         }
         let room = self.room(peers, id, command)?;
         let Some(Session::Member(member)) = peers.session(id) else { return Ok(()) };
@@ -377,17 +362,19 @@ impl<P: Platform> Handler<P> for Hub {
             member.seat = Some(seat);
         }
         self.announce(peers, &room, &name, Event::Leave, None);
-        if self.mailboxes.len() > 1 {
-            self.tell_others(&Mail::Presence { room, name, has_come: false });
-        }
+        self.others.presence(&room, &name, -1);
     }
 
     fn mail(&mut self, peers: &mut Peers<Session, P>, mail: Mail) {
         match mail {
             Mail::Publish { room, frame } => self.deliver(peers, &room, &frame, None),
-            Mail::Presence { room, name, has_come } => {
-                self.rooms.count_elsewhere(&room, &name, has_come);
+            Mail::Presence { room, name, change } => {
+                self.rooms.count_elsewhere(&room, &name, change);
             }
         }
+    }
+
+    fn tick(&mut self, _: &mut Peers<Session, P>) {
+        self.others.tell();
     }
 }

@@ -6,6 +6,8 @@
 mod command;
 mod delivery;
 mod handler;
+mod json;
+mod outbox;
 mod pages;
 mod rooms;
 

@@ -24,8 +24,8 @@ pub(super) struct Room {
     pub(super) members: Vec<ConnectionId>,
     names: Vec<Arc<str>>,
     /// How many times each name is taken on other loops.
-    elsewhere: HashMap<Arc<str>, u32>,
-    elsewhere_count: usize,
+    elsewhere: HashMap<Arc<str>, i64>,
+    elsewhere_count: i64,
 }
 
 /// All rooms that have a member, here or on another loop.
@@ -48,20 +48,19 @@ impl Room {
 
     /// How many members there are on all loops.
     pub(super) fn count(&self) -> usize {
-        self.members.len() + self.elsewhere_count
+        self.members.len().saturating_add_signed(self.elsewhere_count as isize)
     }
 
     /// The names of members on all loops, at most `max`.
     pub(super) fn names(&self, max: usize) -> Vec<&str> {
-        let elsewhere = self
-            .elsewhere
-            .iter()
-            .flat_map(|(name, count)| std::iter::repeat_n(&**name, *count as usize));
+        let elsewhere = self.elsewhere.iter().flat_map(|(name, count)| {
+            std::iter::repeat_n(&**name, usize::try_from(*count).unwrap_or(0))
+        });
         self.names.iter().map(|name| &**name).chain(elsewhere).take(max).collect()
     }
 
     fn is_empty(&self) -> bool {
-        self.count() == 0
+        self.members.is_empty() && self.elsewhere.is_empty()
     }
 }
 
@@ -97,20 +96,16 @@ impl Rooms {
         (name, moved)
     }
 
-    /// A member has come to a room on another loop, or has gone.
-    pub(super) fn count_elsewhere(&mut self, room: &str, name: &Arc<str>, has_come: bool) {
+    /// Members have come to a room on other loops, or have left it.
+    pub(super) fn count_elsewhere(&mut self, room: &str, name: &Arc<str>, change: i64) {
         let index = self.open(room);
         let room = &mut self.rooms[index as usize];
-        if has_come {
-            *room.elsewhere.entry(Arc::clone(name)).or_default() += 1;
-            room.elsewhere_count += 1;
-        } else if let Some(count) = room.elsewhere.get_mut(name) {
-            *count -= 1;
-            room.elsewhere_count -= 1;
-            if *count == 0 {
-                room.elsewhere.remove(name);
-            }
+        let count = room.elsewhere.entry(Arc::clone(name)).or_default();
+        *count += change;
+        if *count == 0 {
+            room.elsewhere.remove(name);
         }
+        room.elsewhere_count += change;
         self.forget_if_empty(index);
     }
 
@@ -154,10 +149,10 @@ mod tests {
     fn an_empty_room_is_forgotten() {
         let mut rooms = Rooms::default();
         let seat = rooms.join("a", id(0), "x".into());
-        rooms.count_elsewhere("a", &"y".into(), true);
+        rooms.count_elsewhere("a", &"y".into(), 1);
         assert_eq!(rooms.leave(seat), ("x".into(), None));
         assert_eq!(rooms.find("a").map(Room::count), Some(1));
-        rooms.count_elsewhere("a", &"y".into(), false);
+        rooms.count_elsewhere("a", &"y".into(), -1);
         assert!(rooms.find("a").is_none());
         assert!(rooms.rooms.is_empty());
     }

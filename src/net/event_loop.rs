@@ -200,11 +200,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         for id in ids {
             let index = id.slot();
             match self.peers.table[index].stage {
-                Stage::Handshake if self.peers.owed_bytes(index) == 0 => self.remove(index),
-                Stage::Handshake => {
-                    self.readings[index] = Reading::Discard;
-                    self.peers.end(index);
-                }
+                Stage::Handshake => self.stop_request(index),
                 Stage::Open => {
                     // One that is closing already has said its goodbye.
                     let _ = self.peers.close(id, CloseCode::GOING_AWAY, "the server stops");
@@ -236,7 +232,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
         self.peers.next_due = next_due;
         for index in due {
-            self.expire_one(index);
+            // What was done about one may have given another more time, or ended it.
+            if self.peers.table.get(index).is_some_and(|peer| peer.deadline < tick) {
+                self.expire_one(index);
+            }
         }
     }
 
@@ -255,7 +254,13 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.readings[index].release(&mut self.spare);
                 self.peers.fail_silent(index);
             }
-            Wait::Write => self.lose(id, CloseReason::Timeout(Timeout::Write)),
+            Wait::Write => {
+                // epoll tells of room only when a third of the socket's buffer is free.
+                self.peers.drain_backlog(index);
+                if self.peers.table[index].deadline < self.peers.tick {
+                    self.lose(id, CloseReason::Timeout(Timeout::Write));
+                }
+            }
             Wait::Close => self.lose(id, CloseReason::Timeout(Timeout::Close)),
         }
     }
@@ -320,7 +325,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         peer.stage = Stage::Shut;
         peer.paused = false;
         self.readings[index].release(&mut self.spare);
-        self.peers.wait_for(index, Wait::Close);
+        self.peers.rest(index);
         self.read_again(index);
     }
 

@@ -3,7 +3,6 @@
 //! Owns a request that has come in part, and what is answered to whole ones. Never lets requests
 //! that are sent ahead make a peer owed more than its mark.
 
-use super::deadline::Wait;
 use super::peer::Stage;
 use super::reading::Reading;
 use super::{EventLoop, Handler, Platform, Request, Verdict};
@@ -171,7 +170,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     return Ok(Step::Ended);
                 }
                 self.peers.table[index].answered = true;
-                self.peers.wait_for(index, Wait::Handshake);
+                self.peers.rest(index);
                 Ok(Step::Answered(len))
             }
         }
@@ -183,7 +182,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let peer = &mut self.peers.table[index];
         peer.stage = Stage::Open;
         peer.session = Some(session);
-        self.peers.wait_for(index, Wait::Idle);
+        self.peers.rest(index);
         let id = self.peers.id(index);
         self.handler.open(&mut self.peers, id);
     }
@@ -235,6 +234,16 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             Body::None | Body::Chunked => 0,
         };
         self.apply(index, &head, offer.as_ref(), head_len + body_len, verdict)
+    }
+
+    /// The server stops: a request under way gets 503, a connection without one just ends.
+    pub(super) fn stop_request(&mut self, index: usize) {
+        if matches!(self.readings[index], Reading::Request(None)) {
+            self.readings[index] = Reading::Discard;
+            self.peers.end(index);
+        } else {
+            self.refuse(index, &Response::text(503, "the server stops\n"));
+        }
     }
 
     /// A request has not come in time (408), or has not been decided about (503). A connection

@@ -51,7 +51,10 @@ pub struct Peers<S, P: Platform = Os> {
 }
 
 impl<S, P: Platform> Peers<S, P> {
-    pub(super) fn new(config: Config, clock: P::Clock, random: P::Random) -> Self {
+    pub(super) fn new(mut config: Config, clock: P::Clock, random: P::Random) -> Self {
+        // Who is refused a message is past the high mark, so that its catching up is told.
+        config.backlog_high_bytes = config.backlog_high_bytes.min(config.backlog_bytes_max);
+        config.backlog_low_bytes = config.backlog_low_bytes.min(config.backlog_high_bytes);
         Self {
             table: Slab::new(),
             waits: Waits::new(&config),
@@ -106,16 +109,17 @@ impl<S, P: Platform> Peers<S, P> {
         ids: impl IntoIterator<Item = ConnectionId>,
         frame: &SharedFrame,
     ) -> usize {
-        let mut staged = self.turn.stage(frame);
+        let mut staged = None; // until somebody is to have it
         let mut taken = 0;
         for id in ids {
-            let Ok(peer) = self.admit(id) else { continue };
             if self.turn.is_full() {
-                self.flush();
-                staged = self.turn.stage(frame);
+                self.flush(); // what was staged is gone with the turn's arena
+                staged = None;
             }
+            let Ok(peer) = self.admit(id) else { continue };
+            let staged = *staged.get_or_insert_with(|| self.turn.stage(frame));
             self.turn.push_staged(&mut self.table[peer].chain, staged);
-            self.touch(peer);
+            self.mark(peer);
             taken += 1;
         }
         taken
@@ -152,7 +156,7 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
         self.turn.push(&mut peer.chain, false, |out| outbound.close(close, None, out))?;
-        self.wait_for(index, Wait::Close);
+        self.rest(index);
         self.touch(index);
         Ok(())
     }
@@ -261,6 +265,18 @@ impl<S, P: Platform> Peers<S, P> {
         peer.deadline = deadline;
     }
 
+    /// Sets the deadline of a connection that waits for nothing in particular.
+    pub(super) fn rest(&mut self, index: usize) {
+        let peer = &self.table[index];
+        let wait = match peer.stage {
+            _ if peer.backlog.is_some() => Wait::Write,
+            Stage::Handshake => Wait::Handshake,
+            Stage::Open if peer.outbound.is_open() => Wait::Idle,
+            Stage::Open | Stage::Ending | Stage::Shut => Wait::Close,
+        };
+        self.wait_for(index, wait);
+    }
+
     /// A connection has shown life: any traffic counts.
     #[inline]
     pub(super) fn heard(&mut self, index: usize) {
@@ -272,16 +288,21 @@ impl<S, P: Platform> Peers<S, P> {
         }
     }
 
-    /// Puts a connection on the list of those to write to.
+    /// Puts a connection on the list of those to write to, and writes if that is due already.
     #[inline]
     pub(super) fn touch(&mut self, index: usize) {
+        self.mark(index);
+        if self.turn.is_full() {
+            self.flush();
+        }
+    }
+
+    #[inline]
+    fn mark(&mut self, index: usize) {
         let peer = &mut self.table[index];
         if !peer.dirty {
             peer.dirty = true;
             self.dirty.push(index as u32);
-        }
-        if self.turn.is_full() {
-            self.flush();
         }
     }
 
@@ -301,7 +322,7 @@ impl<S, P: Platform> Peers<S, P> {
     pub(super) fn pong(&mut self, index: usize, payload: &[u8]) {
         let peer = &mut self.table[index];
         match &mut peer.backlog {
-            Some(backlog) if backlog.charge() > self.config.backlog_high_bytes => {
+            Some(backlog) if backlog.charge() >= self.config.backlog_high_bytes => {
                 backlog.owe_pong(payload);
             }
             Some(_) | None => {
@@ -344,7 +365,7 @@ impl<S, P: Platform> Peers<S, P> {
     /// Lets a connection end once everything that it is owed is written.
     pub(super) fn end(&mut self, index: usize) {
         self.table[index].stage = Stage::Ending;
-        self.wait_for(index, Wait::Close);
+        self.rest(index);
         self.touch(index);
     }
 
@@ -469,7 +490,6 @@ impl<S, P: Platform> Peers<S, P> {
         if chain.is_empty() {
             return;
         }
-        let is_new = peer.backlog.is_none();
         let backlog = peer.backlog.get_or_insert_with(|| Box::new(Backlog::new()));
         for (owed, droppable) in self.turn.owed(chain) {
             let len = owed.bytes().len();
@@ -483,7 +503,7 @@ impl<S, P: Platform> Peers<S, P> {
             }
             written = 0;
         }
-        if is_new && peer.stage == Stage::Open && peer.outbound.is_open() {
+        if peer.wait != Wait::Write {
             self.wait_for(index, Wait::Write);
         }
     }
@@ -493,7 +513,7 @@ impl<S, P: Platform> Peers<S, P> {
         let id = self.id(index);
         let peer = &mut self.table[index];
         match &peer.backlog {
-            Some(backlog) => peer.paused |= backlog.charge() > self.config.backlog_high_bytes,
+            Some(backlog) => peer.paused |= backlog.charge() >= self.config.backlog_high_bytes,
             None if matches!(peer.stage, Stage::Ending) => self.written.push(id),
             None => {}
         }
@@ -520,9 +540,7 @@ impl<S, P: Platform> Peers<S, P> {
         if is_empty {
             peer.backlog = None;
         }
-        if peer.wait == Wait::Write {
-            self.wait_for(index, if is_empty { Wait::Idle } else { Wait::Write });
-        }
+        self.rest(index); // it has read something: its time begins anew
         if let Some(pong) = pong {
             self.pong(index, pong.payload());
         }

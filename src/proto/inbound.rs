@@ -507,9 +507,9 @@ impl Events<'_> {
             Lent::Control => {
                 if let Some(assembly) = &mut self.inbound.assembly {
                     assembly.clear_control();
-                }
-                if self.inbound.message.is_some() {
-                    return;
+                    if !assembly.message().is_empty() {
+                        return; // a message is being put together around it
+                    }
                 }
             }
         }

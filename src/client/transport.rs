@@ -1,0 +1,87 @@
+//! The bytes to and from the server.
+//!
+//! Owns the socket and its timeouts. Never knows what the bytes mean. TLS comes in here.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// No timeout of a socket may be zero, and kernels count in milliseconds.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// A connected socket. Both directions say `None` where nothing moved in time.
+#[derive(Debug)]
+pub(super) struct Transport {
+    stream: TcpStream,
+    /// What the socket was told last: to tell it anew costs a system call.
+    read_wait: Option<Duration>,
+    write_wait: Option<Duration>,
+}
+
+impl Transport {
+    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(None)?;
+        stream.set_write_timeout(None)?;
+        Ok(Self { stream, read_wait: None, write_wait: None })
+    }
+
+    /// Reads what is there, waiting for at most `wait`; zero bytes is the end.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        wait: Option<Duration>,
+    ) -> io::Result<Option<usize>> {
+        let wait = wait.map(|wait| wait.max(WAIT_MIN));
+        if wait != self.read_wait {
+            self.stream.set_read_timeout(wait)?;
+            self.read_wait = wait;
+        }
+        in_time(self.stream.read(buffer))
+    }
+
+    /// Writes what fits, waiting for at most `wait`.
+    pub(super) fn write(
+        &mut self,
+        bytes: &[u8],
+        wait: Option<Duration>,
+    ) -> io::Result<Option<usize>> {
+        let wait = wait.map(|wait| wait.max(WAIT_MIN));
+        if wait != self.write_wait {
+            self.stream.set_write_timeout(wait)?;
+            self.write_wait = wait;
+        }
+        match in_time(self.stream.write(bytes)) {
+            Ok(Some(0)) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
+        }
+    }
+
+    /// Says that nothing more will be written. It may be that the other side has gone already.
+    pub(super) fn finish_writing(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Ends both directions.
+    pub(super) fn cut(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+}
+
+/// A timeout, or a signal that came in between, is no error: the caller knows its deadline.
+fn in_time(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    match result {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

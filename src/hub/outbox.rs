@@ -1,0 +1,63 @@
+//! What the other loops are told.
+//!
+//! Owns the comings and goings that a full mailbox did not take, as the difference that each loop
+//! has yet to hear of: it cannot outgrow the members, and is right in the end whatever was lost in
+//! between. Messages are not kept: who publishes is told that not everyone may have got them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Mail;
+use crate::net::{Mailboxes, SharedFrame};
+
+/// A room and a name.
+type Seat = (Arc<str>, Arc<str>);
+
+/// The way to the other loops of the server.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    loop_index: usize,
+    mailboxes: Mailboxes<Mail>,
+    /// For each loop, how many members it has yet to hear of.
+    untold: Vec<HashMap<Seat, i64>>,
+}
+
+impl Outbox {
+    pub(super) fn new(loop_index: usize, mailboxes: Mailboxes<Mail>) -> Self {
+        let untold = vec![HashMap::new(); mailboxes.len()];
+        Self { loop_index, mailboxes, untold }
+    }
+
+    /// Passes a message on; whether every loop has taken it.
+    pub(super) fn publish(&self, room: &Arc<str>, frame: &SharedFrame) -> bool {
+        let mut all = true;
+        for (index, mailbox) in self.mailboxes.iter().enumerate() {
+            let mail = Mail::Publish { room: Arc::clone(room), frame: frame.clone() };
+            if index != self.loop_index && mailbox.post(mail).is_err() {
+                tracing::warn!(loop_index = index, "a loop is too far behind to be told");
+                all = false;
+            }
+        }
+        all
+    }
+
+    /// Tells of a member that has come to a room (1) or left it (-1).
+    pub(super) fn presence(&mut self, room: &Arc<str>, name: &Arc<str>, change: i64) {
+        for (index, untold) in self.untold.iter_mut().enumerate() {
+            if index != self.loop_index {
+                *untold.entry((Arc::clone(room), Arc::clone(name))).or_default() += change;
+            }
+        }
+        self.tell();
+    }
+
+    /// Tells what could not be told before.
+    pub(super) fn tell(&mut self) {
+        for (untold, mailbox) in self.untold.iter_mut().zip(&*self.mailboxes) {
+            untold.retain(|(room, name), change| {
+                let (room, name, change) = (Arc::clone(room), Arc::clone(name), *change);
+                change != 0 && mailbox.post(Mail::Presence { room, name, change }).is_err()
+            });
+        }
+    }
+}
