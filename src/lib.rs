@@ -29,6 +29,8 @@
 //! }
 //! ```
 
+pub mod client;
+pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod http;

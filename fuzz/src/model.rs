@@ -72,11 +72,10 @@ impl Model<'_> {
         let Some(key) = stream.get(key_at..payload_at) else { return Ok(None) };
         let payload = &stream[payload_at..];
         let payload = &payload[..payload.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
-        let payload: Vec<u8> = payload
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| if masked { byte ^ key[at % 4] } else { *byte })
-            .collect();
+        let mut payload = payload.to_vec();
+        for four in payload.chunks_mut(4) {
+            four.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        }
         let is_whole = payload.len() as u64 == len;
         if first & 8 == 0 {
             self.data(first, len, &payload, is_whole)?;

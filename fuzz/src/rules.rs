@@ -103,7 +103,7 @@ impl<'a> Lines<'a> {
     fn check_body(&self, request: &Request<'_>) {
         let (lengths, codings) = (self.all("content-length"), self.elements("transfer-encoding"));
         let chunked = !self.all("transfer-encoding").is_empty();
-        assert!(lengths.len() <= 1 && !(chunked && !lengths.is_empty()));
+        assert!(lengths.len() <= 1 && (!chunked || lengths.is_empty()));
         let body = match lengths.first() {
             Some(digits) => {
                 assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit));

@@ -3,13 +3,13 @@
 //! Owns the little language: four bytes for each frame. Random bytes break the protocol early; this
 //! gets deep into it. Never cares whether the result is legal: some of it is not.
 
-use throng::frame::{HEADER_LEN_MAX, Header, Opcode};
+use throng::frame::{HEADER_LEN_MAX, Header, Opcode, apply_mask};
 use throng::proto::Role;
 
 use crate::Plan;
 
 /// A stream is not made longer than this.
-const STREAM_BYTES_MAX: usize = 192 << 10;
+const STREAM_BYTES_MAX: usize = 64 << 10;
 
 /// What payloads are made of, over and over: every width of character, and faults.
 const FILLS: [&[u8]; 12] = [
@@ -50,19 +50,21 @@ pub fn stream(mut plan: Plan<'_>, role: Role) -> Vec<u8> {
         let opcode = OPCODES[usize::from(kind % 8)];
         let len = match size {
             0..=199 => usize::from(size),
-            200..=255 => usize::from(size - 199) * 700,
+            200..=255 => usize::from(size - 199) * 400,
         };
         let fill = FILLS[usize::from(fill) % FILLS.len()];
-        let mut payload: Vec<u8> = match opcode {
+        let mut payload = match opcode {
             Opcode::Close => {
                 let code = CODES[usize::from(key % 8)].to_be_bytes();
-                code.into_iter().chain(fill.iter().copied().cycle()).take(len % 127).collect()
+                let mut body = [&code[..], &filled(fill, 0, 126)].concat();
+                body.truncate(len % 127);
+                body
             }
-            Opcode::Ping | Opcode::Pong => fill.iter().copied().cycle().take(len % 127).collect(),
+            Opcode::Ping | Opcode::Pong => filled(fill, 0, len % 127),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                let bytes = fill.iter().copied().cycle().skip(phase % fill.len());
+                let payload = filled(fill, phase, len);
                 phase += len;
-                bytes.take(len).collect()
+                payload
             }
         };
         let masked = (role == Role::Server) != (kind & 0xC0 == 0xC0);
@@ -78,9 +80,18 @@ pub fn stream(mut plan: Plan<'_>, role: Role) -> Vec<u8> {
         let header_len = header.encode(&mut bytes);
         stream.extend_from_slice(&bytes[..header_len]);
         if masked {
-            payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+            apply_mask(&mut payload, key, 0); // the model undoes it in a way of its own
         }
         stream.extend_from_slice(&payload);
     }
     stream
+}
+
+/// `len` bytes of `fill`, over and over, from where `phase` bytes of it have gone before.
+fn filled(fill: &[u8], phase: usize, len: usize) -> Vec<u8> {
+    let from = phase % fill.len();
+    let mut bytes = fill.repeat((from + len).div_ceil(fill.len()));
+    bytes.drain(..from);
+    bytes.truncate(len);
+    bytes
 }

@@ -54,20 +54,22 @@ fn receive(
     spare: &mut Spare,
 ) -> Story {
     let (mut inbound, mut story, mut at) = (Inbound::new(), Story::default(), 0);
+    let mut stream = stream.to_vec();
     while at < stream.len() {
         let is_done = inbound.is_done();
-        at += piece(&mut inbound, &stream[at..], &mut cuts, direct, settings, spare, |events| {
-            while let Some(event) = events.next() {
-                assert!(!is_done && story.fault.is_none(), "an event after the end");
-                match event {
-                    Ok(event) => {
-                        within_limits(&event, settings);
-                        story.take(&event);
+        at +=
+            piece(&mut inbound, &mut stream[at..], &mut cuts, direct, settings, spare, |events| {
+                while let Some(event) = events.next() {
+                    assert!(!is_done && story.fault.is_none(), "an event after the end");
+                    match event {
+                        Ok(event) => {
+                            within_limits(&event, settings);
+                            story.take(&event);
+                        }
+                        Err(fault) => story.fail(fault),
                     }
-                    Err(fault) => story.fail(fault),
                 }
-            }
-        });
+            });
         let closed = matches!(story.events.last(), Some(throng_fuzz::Seen::Close { .. }));
         assert_eq!(inbound.is_done(), closed || story.fault.is_some());
     }
@@ -78,7 +80,7 @@ fn receive(
 /// Gives the connection its next piece, by either door; how long it was.
 fn piece(
     inbound: &mut Inbound,
-    stream: &[u8],
+    stream: &mut [u8],
     cuts: &mut Cuts<'_>,
     direct: bool,
     settings: &Settings,
@@ -94,7 +96,7 @@ fn piece(
         take(&mut inbound.receive_direct(settings, spare, len));
         return len;
     }
-    take(&mut inbound.receive(settings, spare, &mut stream[..len].to_vec()));
+    take(&mut inbound.receive(settings, spare, &mut stream[..len]));
     len
 }
 
@@ -119,13 +121,15 @@ fn careless(
     spare: &mut Spare,
 ) {
     let (mut inbound, mut at, mut count) = (Inbound::new(), 0, 0);
+    let mut stream = stream.to_vec();
     while at < stream.len() {
         count += 1;
-        at += piece(&mut inbound, &stream[at..], &mut cuts, direct, settings, spare, |events| {
-            for _ in 0..count % 3 {
-                let _ = events.next();
-            }
-        });
+        at +=
+            piece(&mut inbound, &mut stream[at..], &mut cuts, direct, settings, spare, |events| {
+                for _ in 0..count % 3 {
+                    let _ = events.next();
+                }
+            });
     }
     inbound.release(spare);
     spare.trim();

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use throng::extension::{self, Mode};
 use throng::net::Config;
 
 /// Options of every command that serves.
@@ -28,6 +29,16 @@ pub struct ServerOptions {
     /// What a peer may be owed, in bytes, before it gets Close 1008 for reading too slowly.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     backlog_bytes: usize,
+    /// permessage-deflate: off, shared (no memory on a connection at rest) or dedicated (a context
+    /// for each connection).
+    #[arg(long, value_name = "MODE", default_value = "shared", value_parser = compression)]
+    compress: Mode,
+    /// Window of dedicated compression, in bits: 9 to 15.
+    #[arg(long, value_name = "BITS", default_value_t = 15, value_parser = clap::value_parser!(u8).range(9..=15))]
+    compress_window: u8,
+    /// What the contexts of dedicated compression may take in all, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    compress_budget: usize,
     /// How long a request may take to arrive, in seconds, before it gets 408.
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     handshake_timeout: Duration,
@@ -61,6 +72,12 @@ impl ServerOptions {
             drain_timeout: self.drain,
             ..Config::default()
         };
+        config.deflate = extension::Config {
+            server_max_window_bits: self.compress_window,
+            client_max_window_bits: self.compress_window,
+            ..extension::Config::new(self.compress)
+        };
+        config.deflate_budget_bytes = self.compress_budget;
         config.settings.message_bytes_max = self.max_message;
         config.settings.fragments_max = self.max_fragments;
         config
@@ -74,5 +91,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if seconds > 0.0 && seconds <= YEAR_S => Ok(Duration::from_secs_f64(seconds)),
         Ok(_) => Err("must be more than 0 and at most a year".into()),
         Err(_) => Err("must be a number of seconds".into()),
+    }
+}
+
+fn compression(text: &str) -> Result<Mode, String> {
+    match text {
+        "off" => Ok(Mode::Off),
+        "shared" => Ok(Mode::Shared),
+        "dedicated" => Ok(Mode::Dedicated),
+        _ => Err("must be off, shared or dedicated".into()),
     }
 }

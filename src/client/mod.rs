@@ -28,6 +28,7 @@
 //! connected.
 
 mod answer;
+mod arrivals;
 mod blocking;
 mod connect;
 mod connecting;
@@ -45,7 +46,8 @@ mod transport;
 mod url;
 
 pub use answer::Answer;
-pub use blocking::{Client, Incoming};
+pub use arrivals::Incoming;
+pub use blocking::Client;
 pub use connect::Connect;
 pub use error::{ClientError, Culprit, Step};
 pub use proxy::{Proxy, ProxyError};

@@ -59,7 +59,8 @@ impl Url {
         if rest.contains('#') {
             return Err(UrlError::Fragment);
         }
-        let (authority, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (authority, path_and_query) =
+            rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if authority.contains('@') {
             return Err(UrlError::UserInfo);
         }

@@ -25,6 +25,16 @@ pub enum Mode {
 ///
 /// Numbers out of range count as the nearest one that is possible.
 ///
+/// A deflater takes `132 KiB + 4 * 2^window_bits + 448 * 2^mem_level` bytes: 274 KiB with the
+/// defaults, 162 KiB with 12 window bits. 128 KiB of that are a hash table that zlib-rs gives to
+/// every window and level. An inflater takes 47 KiB, whatever was agreed. `Shared` needs a few of
+/// them per event loop, `Dedicated` one of each per connection that has used them.
+///
+/// The defaults come from measuring JSON-like messages. Of 1 KiB without context, level 1 leaves
+/// 38 % in a fifth of the time in which level 6 leaves 31 %. Higher memory levels than 5 make
+/// nothing smaller there. Without context a message below 128 bytes hardly shrinks, and clearing
+/// the hash table costs more than a microsecond; with context 32 bytes shrink to a few.
+///
 /// ```
 /// use throng::extension::{Config, Mode};
 ///
@@ -50,13 +60,17 @@ pub struct Config {
 impl Config {
     /// The defaults for one mode.
     pub const fn new(mode: Mode) -> Self {
+        let threshold_bytes = match mode {
+            Mode::Off | Mode::Shared => 128,
+            Mode::Dedicated => 32,
+        };
         Self {
             mode,
             level: 1,
             mem_level: 5,
             server_max_window_bits: *WINDOW_BITS.end(),
             client_max_window_bits: *WINDOW_BITS.end(),
-            threshold_bytes: 64,
+            threshold_bytes,
         }
     }
 

@@ -61,7 +61,7 @@ impl Deflater {
             self.append(payload, out, bytes_max.saturating_add(TAIL.len())).is_some()
         };
         if !appended {
-            out.truncate(start);
+            self.drain(out, start);
         }
         if reset_after || !appended {
             self.reset();
@@ -75,6 +75,25 @@ impl Deflater {
         if std::mem::take(&mut self.used) {
             self.stream.reset();
         }
+    }
+
+    /// Takes out what a message that was given up left in the stream, and throws it away together
+    /// with what stands behind `start`.
+    ///
+    /// The reset of zlib-rs 0.6 is not enough: at level 1 it forgets that a block is open, and the
+    /// next message would lack its first block's header. No more than two windows can be waiting.
+    fn drain(&mut self, out: &mut Vec<u8>, start: usize) {
+        out.resize(out.len().max(start + ROOM_BYTES_MIN), 0);
+        let room = &mut out[start..];
+        loop {
+            let total_out = self.stream.total_out();
+            let result = self.stream.compress(&[], room, DeflateFlush::SyncFlush);
+            let written = (self.stream.total_out() - total_out) as usize;
+            if written < room.len() || result.is_err() {
+                break;
+            }
+        }
+        out.truncate(start);
     }
 
     /// `None`, if more than `bytes_max` would be needed, or if the library fails, which it says it

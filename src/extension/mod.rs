@@ -8,10 +8,13 @@
 
 mod config;
 mod deflater;
+mod direction;
 mod inflater;
 mod offer;
 mod params;
 
+#[cfg(test)]
+mod blocks_tests;
 #[cfg(test)]
 mod codec_tests;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod negotiation_tests;
 
 pub use config::{Config, Mode};
 pub use deflater::Deflater;
+pub use direction::Direction;
 pub use inflater::{InflateError, Inflater};
 pub use offer::{AnswerError, verify_answer, write_offer};
 pub use params::{Params, negotiate};

@@ -3,7 +3,9 @@
 //! Owns what is offered, and whether the answer keeps to it. An answer that does not MUST fail the
 //! connection (RFC 7692 sections 5 and 7).
 
-use super::params::{self, Elements, Fault, Params, WINDOW_BITS_IMPOSSIBLE, WINDOW_BITS_UNNAMED, Window};
+use super::params::{
+    self, Elements, Fault, Params, WINDOW_BITS_IMPOSSIBLE, WINDOW_BITS_UNNAMED, Window,
+};
 use super::{Config, Mode};
 
 /// An answer that does not fit the offer, or that cannot be kept.

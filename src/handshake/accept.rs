@@ -19,13 +19,14 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acceptance {
     subprotocol: Option<Cow<'static, str>>,
+    extensions: Option<String>,
     headers: HeaderLines,
 }
 
 impl Acceptance {
     /// No subprotocol and no headers.
     pub const fn new() -> Self {
-        Self { subprotocol: None, headers: HeaderLines::new() }
+        Self { subprotocol: None, extensions: None, headers: HeaderLines::new() }
     }
 
     /// The subprotocol that was chosen. One that is not a token is dropped: no client can have
@@ -40,6 +41,14 @@ impl Acceptance {
     /// The subprotocol that the response will name.
     pub fn chosen_subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// The extensions that were agreed, as the header says it. One that breaks the line is dropped.
+    #[must_use]
+    pub fn extensions(mut self, extensions: String) -> Self {
+        let is_sound = fields::is_field_value(extensions.as_bytes());
+        self.extensions = is_sound.then_some(extensions);
+        self
     }
 
     /// Adds a header. Dropped are a line that [`HeaderLines::push`] refuses, and the headers that
@@ -93,6 +102,11 @@ pub fn write_response(out: &mut Vec<u8>, key: &Key, acceptance: &Acceptance) {
     if let Some(subprotocol) = acceptance.chosen_subprotocol() {
         out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
         out.extend_from_slice(subprotocol.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(extensions) = &acceptance.extensions {
+        out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
+        out.extend_from_slice(extensions.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     acceptance.headers.encode(out);

@@ -1,6 +1,6 @@
 //! How the body behind a head is framed.
 //!
-//! Owns the strict reading of Content-Length and Transfer-Encoding. Never reads a body.
+//! Owns the strict reading of Content-Length and Transfer-Encoding. Never reads from anywhere.
 
 use super::{Headers, HttpError, Repeated, fields};
 
@@ -51,4 +51,28 @@ fn transfer_encoding(headers: Headers<'_>) -> Result<Body, HttpError> {
         (_, 1, true) => Err(HttpError::TransferCoding),
         _ => Err(HttpError::TransferEncoding),
     }
+}
+
+/// The content of a chunked body, as far as `bytes` go and are well-formed (RFC 9112, section 7.1).
+/// For a body that people will read and nothing depends on.
+///
+/// ```
+/// use throng::http::dechunk;
+///
+/// assert_eq!(dechunk(b"4\r\nWiki\r\n5;x=y\r\npedia\r\n0\r\n\r\n"), b"Wikipedia");
+/// assert_eq!(dechunk(b"4\r\nWiki\r\n5\r\nped"), b"Wikiped");
+/// ```
+pub fn dechunk(mut bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Ok(httparse::Status::Complete((start, len @ 1..))) = httparse::parse_chunk_size(bytes)
+    {
+        let rest = &bytes[start..];
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest.len());
+        content.extend_from_slice(&rest[..len]);
+        match &rest[len..] {
+            [b'\r', b'\n', rest @ ..] => bytes = rest,
+            _ => break,
+        }
+    }
+    content
 }

@@ -30,7 +30,7 @@ mod response_head;
 mod scan;
 mod target;
 
-pub use body::Body;
+pub use body::{Body, dechunk};
 pub use error::HttpError;
 pub use fields::HeaderLines;
 pub use headers::{HEADERS_MAX, HeaderSlots, Headers, Repeated};

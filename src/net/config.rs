@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::extension;
 use crate::http::HeadLimits;
 use crate::proto::{Role, Settings};
 
@@ -55,6 +56,12 @@ pub struct Config {
     pub accepts_per_turn: usize,
     /// How much is read from one connection at once, in bytes. Default: 256 KiB.
     pub receive_buffer_bytes: usize,
+    /// permessage-deflate. Default: [`Mode::Shared`](extension::Mode::Shared).
+    pub deflate: extension::Config,
+    /// What all contexts that are kept from message to message may take, in bytes: further
+    /// connections share. Only for [`Mode::Dedicated`](extension::Mode::Dedicated). Default:
+    /// 64 MiB.
+    pub deflate_budget_bytes: usize,
     /// How many pieces of mail wait for a loop. Default: 65,536.
     pub mailbox_max: usize,
 }
@@ -78,6 +85,8 @@ impl Default for Config {
             connections_max: 1_000_000,
             accepts_per_turn: 256,
             receive_buffer_bytes: 256 << 10,
+            deflate: extension::Config::default(),
+            deflate_budget_bytes: 64 << 20,
             mailbox_max: 1 << 16,
         }
     }

@@ -216,6 +216,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             self.next_handler_tick = self.now + HANDLER_TICK;
             self.handler.tick(&mut self.peers);
             self.spare.trim();
+            self.peers.deflaters.trim();
         }
         let tick = self.peers.tick;
         if tick <= self.peers.next_due {
@@ -348,7 +349,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     pub(super) fn remove(&mut self, index: usize) {
         self.readings[index].release(&mut self.spare);
-        self.peers.table.remove(index);
+        if self.peers.table.remove(index).direction.is_counted() {
+            self.peers.deflaters.forget(index);
+        }
         self.accepting.resume();
     }
 

@@ -6,6 +6,7 @@
 use super::peer::Stage;
 use super::reading::Reading;
 use super::{EventLoop, Handler, Platform, Request, Verdict};
+use crate::extension::{self, Direction, Mode, Params};
 use crate::handshake::{self, HandshakeError, Offer};
 use crate::http::{self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response};
 use crate::proto::Inbound;
@@ -152,10 +153,19 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             (Verdict::Pending, _) => Ok(Step::Pending),
             (Verdict::Accept(acceptance, session), Some(offer)) => {
                 offer.check(&acceptance)?;
+                let params = self.negotiate(offer);
+                let acceptance = match params {
+                    Some(params) => {
+                        let mut answer = String::new();
+                        params.write_answer(&mut answer);
+                        acceptance.extensions(answer)
+                    }
+                    None => acceptance,
+                };
                 self.peers.write(index, |out| {
                     handshake::write_response(out, offer.key(), &acceptance);
                 });
-                self.open(index, session);
+                self.open(index, session, params);
                 Ok(Step::Upgraded(len))
             }
             (Verdict::Accept(..), None) => Err(HandshakeError::Upgrade),
@@ -176,10 +186,29 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
     }
 
+    /// What is agreed about compression. Contexts are promised as long as there is room for them.
+    fn negotiate(&self, offer: &Offer<'_>) -> Option<Params> {
+        let deflaters = &self.peers.deflaters;
+        let mut config = deflaters.config;
+        if config.mode == Mode::Dedicated && !deflaters.has_room() {
+            config.mode = Mode::Shared;
+        }
+        let offers = offer.extensions().filter(|offer| offer.name() == extension::NAME);
+        let params = offers.map(|offer| offer.params().map(|param| (param.name, param.value)));
+        extension::negotiate(params, &config)
+    }
+
     /// From here on the connection is a WebSocket.
-    fn open(&mut self, index: usize, session: H::Session) {
-        self.readings[index] = Reading::Open(Inbound::new());
+    fn open(&mut self, index: usize, session: H::Session, params: Option<Params>) {
+        let incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+        let outgoing = params.map_or(Direction::PLAIN, Direction::of_server);
+        self.readings[index] = Reading::Open(Inbound::with_extension(incoming));
         let peer = &mut self.peers.table[index];
+        peer.direction = outgoing;
+        if incoming.keeps_context() || outgoing.keeps_context() {
+            peer.direction = outgoing.counted();
+            self.peers.deflaters.count();
+        }
         peer.stage = Stage::Open;
         peer.session = Some(session);
         self.peers.rest(index);

@@ -12,6 +12,7 @@ mod accept;
 mod backlog;
 mod config;
 mod deadline;
+mod deflaters;
 mod event_loop;
 mod exchange;
 mod handler;

@@ -5,6 +5,7 @@
 use super::backlog::Backlog;
 use super::deadline::Wait;
 use super::turn::Chain;
+use crate::extension::Direction;
 use crate::proto::Outbound;
 
 /// How far a connection has come.
@@ -38,6 +39,8 @@ pub(super) struct Peer<S, T> {
     pub(super) wait: Wait,
     pub(super) stage: Stage,
     pub(super) outbound: Outbound,
+    /// What was agreed for the messages to it.
+    pub(super) direction: Direction,
     /// Whether it is on the list of peers to write to.
     pub(super) dirty: bool,
     /// Whether it is on the list of peers to read again.
@@ -74,6 +77,7 @@ impl<S, T> Peer<S, T> {
             wait: Wait::Handshake,
             stage: Stage::Handshake,
             outbound: Outbound::new(),
+            direction: Direction::PLAIN,
             dirty: false,
             again: false,
             paused: false,

@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::backlog::Backlog;
 use super::deadline::{Wait, Waits};
+use super::deflaters::{CLASSES, Deflaters, Twins, class};
 use super::peer::{Peer, Stage};
 use super::turn::{Chain, Owed, SLICES_MAX, Turn};
 use super::{
@@ -34,6 +35,7 @@ pub struct Peers<S, P: Platform = Os> {
     pub(super) clock: P::Clock,
     random: P::Random,
     waits: Waits,
+    pub(super) deflaters: Deflaters,
     turn: Turn,
     dirty: Vec<u32>,
     /// Connections whose transport or backlog gave out while they were written to.
@@ -58,6 +60,7 @@ impl<S, P: Platform> Peers<S, P> {
         Self {
             table: Slab::new(),
             waits: Waits::new(&config),
+            deflaters: Deflaters::new(config.deflate, config.deflate_budget_bytes),
             config,
             clock,
             random,
@@ -80,14 +83,20 @@ impl<S, P: Platform> Peers<S, P> {
     /// [`SendError::Backlogged`] where the policy did not take it.
     #[inline]
     pub fn send(&mut self, id: ConnectionId, message: Message<'_>) -> Result<(), SendError> {
-        let peer = self.admit(id)?;
+        let index = self.admit(id)?;
+        let direction = self.table[index].direction;
+        if self.deflaters.wants(direction, message.payload.len())
+            && self.send_deflated(index, message)?
+        {
+            return Ok(());
+        }
         if message.payload.len() >= DIRECT_FROM {
             return self.send_large(id, message);
         }
-        let outbound = self.table[peer].outbound;
-        let chain = &mut self.table[peer].chain;
+        let outbound = self.table[index].outbound;
+        let chain = &mut self.table[index].chain;
         self.turn.push(chain, true, |out| outbound.send(message, None, out))?;
-        self.touch(peer);
+        self.touch(index);
         Ok(())
     }
 
@@ -109,15 +118,19 @@ impl<S, P: Platform> Peers<S, P> {
         ids: impl IntoIterator<Item = ConnectionId>,
         frame: &SharedFrame,
     ) -> usize {
-        let mut staged = None; // until somebody is to have it
+        let mut staged = [None; 1 + CLASSES]; // as it is, and deflated for each class, once wanted
+        let mut twins = Twins::default();
         let mut taken = 0;
         for id in ids {
             if self.turn.is_full() {
                 self.flush(); // what was staged is gone with the turn's arena
-                staged = None;
+                staged = [None; 1 + CLASSES];
             }
             let Ok(peer) = self.admit(id) else { continue };
-            let staged = *staged.get_or_insert_with(|| self.turn.stage(frame));
+            let twin = self.twin(&mut twins, peer, frame);
+            let form = twin.as_ref().map_or(0, |_| 1 + class(self.table[peer].direction));
+            let stage = || self.turn.stage(twin.as_ref().unwrap_or(frame));
+            let staged = *staged[form].get_or_insert_with(stage);
             self.turn.push_staged(&mut self.table[peer].chain, staged);
             self.mark(peer);
             taken += 1;
@@ -405,6 +418,31 @@ impl<S, P: Platform> Peers<S, P> {
                 Err(SendError::Backlogged)
             }
         }
+    }
+
+    /// The frame as this peer's class wants it, if something is gained.
+    fn twin(
+        &mut self,
+        twins: &mut Twins,
+        index: usize,
+        frame: &SharedFrame,
+    ) -> Option<SharedFrame> {
+        let direction = self.table[index].direction;
+        if !self.deflaters.wants(direction, frame.payload().len()) {
+            return None;
+        }
+        self.deflaters.twin(twins, index, direction, frame)
+    }
+
+    /// Sends a message compressed, if something is gained.
+    fn send_deflated(&mut self, index: usize, message: Message<'_>) -> Result<bool, SendError> {
+        let peer = &mut self.table[index];
+        let deflated = self.deflaters.deflate(index, peer.direction, message.payload);
+        let Some(payload) = deflated else { return Ok(false) };
+        let (outbound, message) = (peer.outbound, Message { payload, ..message });
+        self.turn.push(&mut peer.chain, true, |out| outbound.send_deflated(message, None, out))?;
+        self.touch(index);
+        Ok(true)
     }
 
     /// Sends a message without copying it: what is pending, the header and the payload go out in

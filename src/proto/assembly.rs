@@ -3,6 +3,7 @@
 //! Owns the buffers and the pool that they return to. Grows with the bytes that have arrived, never
 //! by a length that was only announced (RFC 6455 section 10.4).
 
+use crate::extension::Inflater;
 use crate::frame::CONTROL_PAYLOAD_MAX;
 
 /// The first buffer of a message, in bytes.
@@ -16,11 +17,34 @@ pub(super) struct Assembly {
     len: usize,
     control: [u8; CONTROL_PAYLOAD_MAX],
     control_len: u8,
+    /// While a compressed message is under way; from message to message where the context is kept.
+    pub(super) inflater: Option<Box<Inflater>>,
+    /// How long the compressed message under way has become.
+    pub(super) inflated_bytes: u64,
 }
+
+/// A buffer over this, in bytes, is not kept by a connection that only keeps a context.
+const BUFFER_KEPT_MAX: usize = 4 << 10;
 
 impl Assembly {
     fn new() -> Self {
-        Self { buffer: Vec::new(), len: 0, control: [0; CONTROL_PAYLOAD_MAX], control_len: 0 }
+        let control = [0; CONTROL_PAYLOAD_MAX];
+        Self {
+            buffer: Vec::new(),
+            len: 0,
+            control,
+            control_len: 0,
+            inflater: None,
+            inflated_bytes: 0,
+        }
+    }
+
+    /// Forgets the message, but not the context that it was inflated in.
+    pub(super) fn clear_message(&mut self) {
+        self.len = 0;
+        if self.buffer.len() > BUFFER_KEPT_MAX {
+            self.buffer = Vec::new();
+        }
     }
 
     pub(super) fn message(&self) -> &[u8] {
@@ -32,7 +56,7 @@ impl Assembly {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.room(bytes.len(), usize::MAX)[..bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
     }
 
@@ -43,13 +67,21 @@ impl Assembly {
         self.control_len += bytes.len() as u8;
     }
 
-    /// Room for at least `least` more bytes, past what has come.
-    pub(super) fn room(&mut self, least: usize) -> &mut [u8] {
+    /// Room for at least `least` more bytes, past what has come. What is made ready beyond that
+    /// stops at a message of `most` bytes.
+    pub(super) fn room(&mut self, least: usize, most: usize) -> &mut [u8] {
         let needed = self.len + least;
         if needed > self.buffer.len() {
-            self.buffer.resize(needed.max(self.len * 2).max(BUFFER_FIRST), 0);
+            let ahead = (self.len * 2).max(BUFFER_FIRST).min(most);
+            self.buffer.resize(needed.max(ahead), 0);
         }
         &mut self.buffer[self.len..]
+    }
+
+    /// The message, and room behind it, and what it is inflated with.
+    pub(super) fn inflating(&mut self, most: usize) -> (&mut [u8], &mut Option<Box<Inflater>>) {
+        self.room(1, most);
+        (&mut self.buffer[self.len..], &mut self.inflater)
     }
 
     /// Takes `n` bytes that were written to [`room`](Self::room), and lends them.
@@ -65,11 +97,12 @@ impl Assembly {
 }
 
 /// The pool of buffers that split messages are put together in: one for each event loop, so that a
-/// connection at rest owns none and a busy one need not allocate.
+/// connection at rest owns none and a busy one need not allocate. Inflaters are pooled likewise.
+#[expect(clippy::vec_box, reason = "a box moves between here and a connection as it is")]
 #[derive(Debug)]
 pub struct Spare {
-    #[expect(clippy::vec_box, reason = "a box moves between here and a connection as it is")]
     assemblies: Vec<Box<Assembly>>,
+    inflaters: Vec<Box<Inflater>>,
     bytes: usize,
     bytes_max: usize,
     /// How few were kept at any time since the last trim: so many were not needed.
@@ -80,9 +113,12 @@ impl Spare {
     /// The most buffers that are kept, whatever their size.
     const COUNT_MAX: usize = 64;
 
+    /// The most inflaters that are kept: one is in use at a time, unless messages are split.
+    const INFLATERS_MAX: usize = 4;
+
     /// A pool that keeps at most `bytes_max` bytes.
     pub const fn new(bytes_max: usize) -> Self {
-        Self { assemblies: Vec::new(), bytes: 0, bytes_max, unused: 0 }
+        Self { assemblies: Vec::new(), inflaters: Vec::new(), bytes: 0, bytes_max, unused: 0 }
     }
 
     /// Gives what was not taken since the last call back to the allocator: for a tick, so that a
@@ -109,10 +145,26 @@ impl Spare {
         }
     }
 
+    /// An inflater that has forgotten all that it was used for.
+    pub(super) fn take_inflater(&mut self) -> Box<Inflater> {
+        self.inflaters.pop().unwrap_or_default()
+    }
+
+    pub(super) fn put_inflater(&mut self, mut inflater: Box<Inflater>) {
+        if self.inflaters.len() < Self::INFLATERS_MAX {
+            inflater.reset();
+            self.inflaters.push(inflater);
+        }
+    }
+
     pub(super) fn put(&mut self, mut assembly: Box<Assembly>) {
+        if let Some(inflater) = assembly.inflater.take() {
+            self.put_inflater(inflater);
+        }
         let bytes = self.bytes + assembly.buffer.len();
         if bytes <= self.bytes_max && self.assemblies.len() < Self::COUNT_MAX {
             assembly.len = 0;
+            assembly.inflated_bytes = 0;
             assembly.control_len = 0;
             self.bytes = bytes;
             self.assemblies.push(assembly);

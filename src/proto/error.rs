@@ -3,6 +3,7 @@
 //! Owns the two error types and the close code of each fault. A normal close is an event, never an
 //! error.
 
+use crate::extension::InflateError;
 use crate::frame::{CloseCode, HeaderError, InvalidUtf8};
 
 /// What the peer did that the RFC, or a limit, forbids. The connection is failed with
@@ -31,6 +32,9 @@ pub enum ProtocolError {
     /// Text, or a close reason, that is not UTF-8 (RFC 6455 sections 8.1 and 5.5.1).
     #[error(transparent)]
     InvalidUtf8(#[from] InvalidUtf8),
+    /// A compressed message that is not what a compressor makes (RFC 7692 section 7.2.2).
+    #[error(transparent)]
+    Inflate(#[from] InflateError),
     /// A Close frame with a body of one byte (RFC 6455 section 5.5.1).
     #[error("close frame with half a code")]
     CloseTooShort,
@@ -57,7 +61,7 @@ impl ProtocolError {
             | Self::ExpectedContinuation
             | Self::CloseTooShort
             | Self::CloseCode => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8(_) => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8(_) | Self::Inflate(_) => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig | Self::TooManyFragments => CloseCode::MESSAGE_TOO_BIG,
         }
     }

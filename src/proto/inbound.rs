@@ -9,10 +9,18 @@ use crate::frame::{Decoded, HEADER_LEN_MAX, Header, HeaderError};
 use crate::frame::{Opcode, Utf8, apply_mask};
 
 use super::assembly::{Assembly, Spare};
-use super::{Chunk, Close, Delivery, Event, Message, MessageKind, ProtocolError, Role, Settings};
+use super::{
+    Chunk, Close, Delivery, Event, Message, MessageKind, ProtocolError, RSV1, Role, Settings,
+};
+use crate::extension::Direction;
 
 /// Unmasking and UTF-8 go over a payload in blocks that stay in the first-level cache.
 const BLOCK: usize = 8 << 10;
+
+/// At most this much is inflated before the limits are looked at.
+const INFLATE_STEP: usize = 64 << 10;
+
+const RSV: u8 = 0x70;
 
 /// A frame with at least this much still to come is worth a read of its own, into the message.
 const DIRECT_FROM: u64 = 16 << 10;
@@ -37,6 +45,10 @@ pub struct Inbound {
     phase: Phase,
     message: Option<MessageKind>,
     utf8: Utf8,
+    /// What was agreed for the messages that come.
+    direction: Direction,
+    /// Whether the open message is compressed: RSV1 of its first frame (RFC 7692 section 6).
+    is_compressed: bool,
     fragments: u32,
     message_bytes: u64,
     assembly: Option<Box<Assembly>>,
@@ -80,9 +92,16 @@ impl Phase {
 }
 
 impl Inbound {
-    /// A connection on which nothing has come yet.
+    /// A connection on which nothing has come yet, and nothing is compressed.
     pub const fn new() -> Self {
+        Self::with_extension(Direction::PLAIN)
+    }
+
+    /// A connection on which nothing has come yet, and permessage-deflate was agreed.
+    pub const fn with_extension(direction: Direction) -> Self {
         Self {
+            direction,
+            is_compressed: false,
             phase: Phase::START,
             message: None,
             utf8: Utf8::Boundary,
@@ -100,7 +119,7 @@ impl Inbound {
         spare: &'a mut Spare,
         input: &'a mut [u8],
     ) -> Events<'a> {
-        Events { inbound: self, settings, spare, input, at: 0, direct: 0, lent: Lent::Nothing }
+        Events::new(self, settings, spare, input, 0)
     }
 
     /// Where the next bytes of the stream may be read to without a copy: inside a large message,
@@ -108,13 +127,14 @@ impl Inbound {
     /// [`receive_direct`](Self::receive_direct).
     pub fn direct(&mut self, settings: &Settings, spare: &mut Spare) -> Option<&mut [u8]> {
         let Phase::Payload { left, opcode, .. } = self.phase else { return None };
-        let is_worth_it = left >= DIRECT_FROM && !opcode.is_control();
+        let is_worth_it = left >= DIRECT_FROM && !opcode.is_control() && !self.is_compressed;
         if !is_worth_it || settings.delivery != Delivery::Whole {
             return None;
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(DIRECT_MAX);
         let assembly = self.assembly.get_or_insert_with(|| spare.take());
-        let room = assembly.room(most.min(DIRECT_FROM as usize));
+        let limit = usize::try_from(settings.message_bytes_max).unwrap_or(usize::MAX);
+        let room = assembly.room(most.min(DIRECT_FROM as usize), limit);
         let len = room.len().min(most);
         Some(&mut room[..len])
     }
@@ -126,8 +146,7 @@ impl Inbound {
         spare: &'a mut Spare,
         n: usize,
     ) -> Events<'a> {
-        let input = &mut [];
-        Events { inbound: self, settings, spare, input, at: 0, direct: n, lent: Lent::Nothing }
+        Events::new(self, settings, spare, &mut [], n)
     }
 
     /// Whether a Close frame or a fault has ended the stream: what arrives is thrown away.
@@ -164,12 +183,16 @@ impl Inbound {
 
     #[inline]
     fn check_first(&self, first: u8) -> Result<(), ProtocolError> {
-        // RFC 6455 section 5.2: RSV1 to 3 "MUST be 0 unless an extension is negotiated".
-        if first & 0x70 != 0 {
+        let opcode = Opcode::from_bits(first & 0x0F);
+        // RFC 6455 section 5.2: RSV1 to 3 "MUST be 0 unless an extension is negotiated". RFC 7692
+        // section 6: RSV1 only on the first frame of a message, never on a control frame.
+        let starts_message = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+        let allowed = if starts_message && self.direction.is_compressed() { RSV1 } else { 0 };
+        if first & RSV & !allowed != 0 {
             return Err(ProtocolError::ReservedBits);
         }
         // RFC 6455 section 5.4: fragments of one message are not interleaved with another's.
-        match Opcode::from_bits(first & 0x0F) {
+        match opcode {
             Some(Opcode::Continuation) if self.message.is_none() => {
                 Err(ProtocolError::UnexpectedContinuation)
             }
@@ -191,10 +214,15 @@ impl Inbound {
             Opcode::Close | Opcode::Ping | Opcode::Pong => None,
         };
         if kind.is_some() {
+            if self.message.is_none() {
+                self.is_compressed = header.rsv & RSV1 != 0;
+            }
             self.message = kind;
             self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
             self.fragments = self.fragments.saturating_add(1);
-            if self.message_bytes > settings.message_bytes_max {
+            // What does not compress grows a little; what comes out is held against the limit itself.
+            let growth = if self.is_compressed { settings.message_bytes_max / 256 + 64 } else { 0 };
+            if self.message_bytes > settings.message_bytes_max.saturating_add(growth) {
                 return Err(ProtocolError::MessageTooBig);
             }
             if self.fragments > settings.fragments_max {
@@ -216,6 +244,7 @@ impl Inbound {
         self.message = None;
         self.message_bytes = 0;
         self.fragments = 0;
+        self.is_compressed = false;
         if self.utf8.is_boundary() {
             Ok(())
         } else {
@@ -243,7 +272,16 @@ pub struct Events<'a> {
     at: usize,
     /// How many bytes stand in the assembly's room, not yet taken.
     direct: usize,
+    /// What of a compressed frame is unmasked, and not yet inflated.
+    inflating: Option<Inflating>,
     lent: Lent,
+}
+
+/// Compressed bytes in the input, and whether the message ends with them.
+#[derive(Clone, Debug)]
+struct Inflating {
+    range: Range<usize>,
+    last: bool,
 }
 
 /// What of the assembly the last event borrowed, to be given back before the next.
@@ -258,7 +296,7 @@ enum Lent {
 #[derive(Debug)]
 enum Found {
     Message(MessageKind, Place),
-    Chunk(MessageKind, bool, Range<usize>),
+    Chunk(MessageKind, bool, Place),
     Control(Opcode, Place),
 }
 
@@ -269,7 +307,18 @@ enum Place {
     Assembly,
 }
 
-impl Events<'_> {
+impl<'a> Events<'a> {
+    fn new(
+        inbound: &'a mut Inbound,
+        settings: &'a Settings,
+        spare: &'a mut Spare,
+        input: &'a mut [u8],
+        direct: usize,
+    ) -> Self {
+        let (inflating, lent) = (None, Lent::Nothing);
+        Self { inbound, settings, spare, input, at: 0, direct, inflating, lent }
+    }
+
     /// The next event, or what the peer did wrong. Not `Iterator`: the event borrows `self`.
     #[expect(clippy::should_implement_trait, reason = "lends")]
     #[inline]
@@ -293,6 +342,12 @@ impl Events<'_> {
     #[inline]
     fn find(&mut self) -> Result<Option<Found>, ProtocolError> {
         loop {
+            if self.inflating.is_some() {
+                let found = self.inflate()?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
             match self.inbound.phase {
                 Phase::Header { .. } => {
                     let Some(header) = self.header()? else { return Ok(None) };
@@ -398,18 +453,24 @@ impl Events<'_> {
         let taken = self.absorb(kind, payload.key, range.clone())?;
         payload.left -= taken as u64;
         let last = payload.left == 0 && payload.fin;
+        if self.inbound.is_compressed {
+            self.inflating = Some(Inflating { range: range.clone(), last });
+        }
         if payload.left == 0 {
             self.inbound.phase = Phase::START;
         } else {
             payload.key.rotate_left(taken % 4);
             self.inbound.phase = Phase::inside(payload);
         }
+        if self.inbound.is_compressed {
+            return Ok(None);
+        }
         if last {
             self.inbound.end_message()?;
         }
         match self.settings.delivery {
             Delivery::Chunks if taken == 0 && !last => Ok(None),
-            Delivery::Chunks => Ok(Some(Found::Chunk(kind, last, range))),
+            Delivery::Chunks => Ok(Some(Found::Chunk(kind, last, Place::Input(range)))),
             Delivery::Whole => Ok(self.assemble(kind, last, range)),
         }
     }
@@ -429,7 +490,7 @@ impl Events<'_> {
         };
         for block in bytes.chunks_mut(BLOCK) {
             apply_mask(block, key, 0); // a block is a multiple of four: the key stays in step
-            if kind == MessageKind::Text {
+            if kind == MessageKind::Text && !self.inbound.is_compressed {
                 self.inbound.utf8.push(block)?;
             }
         }
@@ -467,8 +528,9 @@ impl Events<'_> {
                 let payload = self.borrow(place, Lent::Message);
                 return Ok(Event::Message(Message { kind, payload }));
             }
-            Found::Chunk(kind, last, range) => {
-                return Ok(Event::Chunk(Chunk { kind, last, payload: &self.input[range] }));
+            Found::Chunk(kind, last, place) => {
+                let payload = self.borrow(place, Lent::Message);
+                return Ok(Event::Chunk(Chunk { kind, last, payload }));
             }
             Found::Control(opcode, place) => (opcode, place),
         };
@@ -498,16 +560,85 @@ impl Events<'_> {
         }
     }
 
+    /// Inflates some of what has come: a whole message where it ends here, else a chunk, or nothing
+    /// yet. The limit is held against every piece, so that no more than it and one piece is kept.
+    #[inline(never)]
+    fn inflate(&mut self) -> Result<Option<Found>, ProtocolError> {
+        let Some(Inflating { mut range, last }) = self.inflating.take() else { return Ok(None) };
+        let Some(kind) = self.inbound.message else { return Ok(None) };
+        let limit = usize::try_from(self.settings.message_bytes_max).unwrap_or(usize::MAX);
+        let assembly = self.inbound.assembly.get_or_insert_with(|| self.spare.take());
+        loop {
+            let (room, inflater) = assembly.inflating(limit.saturating_add(1));
+            let inflater = inflater.get_or_insert_with(|| self.spare.take_inflater());
+            let step = room.len().min(INFLATE_STEP);
+            let mut input = &self.input[range.clone()];
+            let written = inflater.step(&mut input, &mut room[..step])?;
+            range.start = range.end - input.len();
+            let bytes = assembly.advance(written);
+            if kind == MessageKind::Text {
+                self.inbound.utf8.push(bytes)?;
+            }
+            assembly.inflated_bytes += written as u64;
+            if assembly.inflated_bytes > self.settings.message_bytes_max {
+                return Err(ProtocolError::MessageTooBig);
+            }
+            if written < step {
+                return self.end_inflating(kind, last); // used up
+            }
+            if self.settings.delivery == Delivery::Chunks {
+                self.inflating = Some(Inflating { range, last });
+                return Ok(Some(Found::Chunk(kind, false, Place::Assembly)));
+            }
+        }
+    }
+
+    /// The compressed bytes that have come are inflated.
+    fn end_inflating(
+        &mut self,
+        kind: MessageKind,
+        last: bool,
+    ) -> Result<Option<Found>, ProtocolError> {
+        let Some(assembly) = &mut self.inbound.assembly else { return Ok(None) };
+        if last && let Some(inflater) = &mut assembly.inflater {
+            inflater.finish()?;
+            assembly.inflated_bytes = 0;
+        }
+        let has_bytes = !assembly.message().is_empty();
+        if last {
+            self.inbound.end_message()?;
+        }
+        Ok(match self.settings.delivery {
+            Delivery::Whole if last => Some(Found::Message(kind, Place::Assembly)),
+            Delivery::Chunks if last || has_bytes => {
+                Some(Found::Chunk(kind, last, Place::Assembly))
+            }
+            Delivery::Whole | Delivery::Chunks => None,
+        })
+    }
+
+    /// The message, or the chunk, that stood in the assembly was taken.
+    fn end_assembly(&mut self) {
+        let is_under_way = self.inbound.message.is_some();
+        match &mut self.inbound.assembly {
+            // The context lasts to the end of the message, or of the connection.
+            Some(assembly) if is_under_way || self.inbound.direction.keeps_context() => {
+                assembly.clear_message();
+            }
+            Some(_) | None => self.inbound.release(self.spare),
+        }
+    }
+
     /// Takes back what the last event borrowed.
     #[inline]
     fn give_back(&mut self) {
         match std::mem::replace(&mut self.lent, Lent::Nothing) {
             Lent::Nothing => return,
-            Lent::Message => {}
+            Lent::Message => return self.end_assembly(),
             Lent::Control => {
                 if let Some(assembly) = &mut self.inbound.assembly {
                     assembly.clear_control();
-                    if !assembly.message().is_empty() {
+                    if !assembly.message().is_empty() || assembly.inflater.is_some() {
                         return; // a message is being put together around it
                     }
                 }

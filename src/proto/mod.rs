@@ -25,3 +25,6 @@ pub use inbound::{Events, Inbound};
 pub use outbound::Outbound;
 pub use settings::{Delivery, Role, Settings};
 pub use shared::SharedFrame;
+
+/// "Per-message compressed" (RFC 7692 section 6).
+const RSV1: u8 = 0x40;

@@ -5,7 +5,7 @@
 
 use crate::frame::{CONTROL_PAYLOAD_MAX, CloseCode, HEADER_LEN_MAX, Header, Opcode, apply_mask};
 
-use super::{Close, Message, ProtocolError, SendError};
+use super::{Close, Message, ProtocolError, RSV1, SendError};
 
 /// The longest reason in a Close frame, in bytes, beside the code.
 const REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
@@ -79,7 +79,24 @@ impl Outbound {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        encode(message.kind.opcode(), message.payload, mask, out);
+        encode(message.kind.opcode(), 0, message.payload, mask, out);
+        Ok(())
+    }
+
+    /// Appends a message whose payload is compressed already: RSV1 says so (RFC 7692 section 6).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_deflated(
+        self,
+        message: Message<'_>,
+        mask: Option<[u8; 4]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        encode(message.kind.opcode(), RSV1, message.payload, mask, out);
         Ok(())
     }
 
@@ -97,7 +114,7 @@ impl Outbound {
             return Err(SendError::Closed);
         }
         let payload = &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)];
-        encode(Opcode::Ping, payload, mask, out);
+        encode(Opcode::Ping, 0, payload, mask, out);
         Ok(())
     }
 
@@ -117,7 +134,7 @@ impl Outbound {
             return Err(SendError::Closed);
         }
         let payload = &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)];
-        encode(Opcode::Pong, payload, mask, out);
+        encode(Opcode::Pong, 0, payload, mask, out);
         Ok(())
     }
 
@@ -168,10 +185,10 @@ impl Outbound {
 
 /// Appends one frame, final, in the shortest form.
 #[inline]
-fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
+fn encode(opcode: Opcode, rsv: u8, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let mut header = [0; HEADER_LEN_MAX];
     let payload_len = payload.len() as u64;
-    let len = Header { fin: true, rsv: 0, opcode, mask, payload_len }.encode(&mut header);
+    let len = Header { fin: true, rsv, opcode, mask, payload_len }.encode(&mut header);
     out.reserve(len + payload.len());
     out.extend_from_slice(&header[..len]);
     let start = out.len();
@@ -182,12 +199,12 @@ fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u
 }
 
 fn encode_close(close: Close<'_>, mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
-    let Some(code) = close.code else { return encode(Opcode::Close, &[], mask, out) };
+    let Some(code) = close.code else { return encode(Opcode::Close, 0, &[], mask, out) };
     let reason = &close.reason[..close.reason.floor_char_boundary(REASON_MAX)];
     let mut body = [0; CONTROL_PAYLOAD_MAX];
     body[..2].copy_from_slice(&code.get().to_be_bytes());
     body[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
-    encode(Opcode::Close, &body[..2 + reason.len()], mask, out);
+    encode(Opcode::Close, 0, &body[..2 + reason.len()], mask, out);
 }
 
 #[cfg(test)]

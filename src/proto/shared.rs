@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::frame::{HEADER_LEN_MAX, Header};
 
-use super::Message;
+use super::{Message, MessageKind, RSV1};
 
 /// A server's frame, header and payload, that any number of connections and threads may hold.
 ///
@@ -20,15 +20,26 @@ use super::Message;
 #[derive(Clone, Debug)]
 pub struct SharedFrame {
     bytes: Arc<[u8]>,
+    header_len: u8,
+    kind: MessageKind,
 }
 
 impl SharedFrame {
     /// Encodes a message.
     pub fn new(message: Message<'_>) -> Self {
+        Self::encode(message, 0)
+    }
+
+    /// Encodes a message whose payload is compressed: RSV1 says so (RFC 7692 section 6).
+    pub fn deflated(message: Message<'_>) -> Self {
+        Self::encode(message, RSV1)
+    }
+
+    fn encode(message: Message<'_>, rsv: u8) -> Self {
         let mut header = [0; HEADER_LEN_MAX];
         let header_len = Header {
             fin: true,
-            rsv: 0,
+            rsv,
             opcode: message.kind.opcode(),
             mask: None,
             payload_len: message.payload.len() as u64,
@@ -37,7 +48,17 @@ impl SharedFrame {
         let mut bytes = Vec::with_capacity(header_len + message.payload.len());
         bytes.extend_from_slice(&header[..header_len]);
         bytes.extend_from_slice(message.payload);
-        Self { bytes: bytes.into() }
+        Self { bytes: bytes.into(), header_len: header_len as u8, kind: message.kind }
+    }
+
+    /// Text or bytes.
+    pub const fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// The payload as it goes over the wire.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[usize::from(self.header_len)..]
     }
 
     /// The frame as it goes over the wire.

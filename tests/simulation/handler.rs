@@ -108,6 +108,13 @@ impl Echo {
         }
     }
 
+    fn kick(&self, peers: &mut Peers<Session, Sim>, client: usize) {
+        let Some(id) = self.ids[client] else { return };
+        if peers.close(id, CloseCode::new(4001).expect("a code"), "kicked").is_ok() {
+            self.world.borrow_mut().clients[client].excuse(Excuse::Kicked);
+        }
+    }
+
     fn broadcast(&self, peers: &mut Peers<Session, Sim>, number: usize, len: usize) {
         let text = format!("#{number}:{}", "b".repeat(len));
         let frame = SharedFrame::new(Message::text(&text));
@@ -206,6 +213,9 @@ impl Handler<Sim> for Echo {
             self.fail("a message was taken for a connection that has ended".to_owned());
         }
         self.ids[session.client] = None;
+        if ended == Ended::Pong && self.world.borrow().is_all_or_none {
+            (0..self.ids.len()).for_each(|client| self.kick(peers, client));
+        }
         self.world.borrow().trace(|| format!("closed {}: {ended:?}", session.client));
         self.world.borrow_mut().clients[session.client].closes.push(ended);
     }
@@ -225,19 +235,15 @@ impl Handler<Sim> for Echo {
                     let _ = peers.ping(id, b"are you there?"); // also who is not open (yet)
                 }
             }
-            Mail::Kick(client) => {
-                let Some(id) = self.ids[client] else { return };
-                if peers.close(id, CloseCode::new(4001).expect("a code"), "kicked").is_ok() {
-                    self.world.borrow_mut().clients[client].excuse(Excuse::Kicked);
-                }
-            }
+            Mail::Kick(client) => self.kick(peers, client),
         }
     }
 
     fn tick(&mut self, peers: &mut Peers<Session, Sim>) {
         self.check_memory(peers);
         let mut world = self.world.borrow_mut();
-        let since_stop = world.stopping.map(|at| world.now.saturating_sub(at));
+        let lived = world.now - world.jumped;
+        let since_stop = world.stopping.map(|at| lived.saturating_sub(at));
         if since_stop.is_some_and(|since| since > Duration::from_secs(8)) {
             world.fail("the loop does not stop");
         }

@@ -3,6 +3,7 @@
 //! `THRONG_SEEDS=N` runs more worlds than usual, `THRONG_SEED=S` just one. A failure says which
 //! seed to replay.
 
+mod cases;
 mod client;
 mod dice;
 mod frames;
@@ -42,8 +43,9 @@ fn run(seed: u64, planted: Option<Fault>) -> Result<Summary, String> {
         let text = text.or(panic.downcast_ref::<&str>().copied());
         Err(format!("panicked: {}", text.unwrap_or_default()))
     });
-    result
-        .map_err(|what| format!("{what}\nreplay: THRONG_SEED={seed} cargo test --test simulation worlds"))
+    result.map_err(|what| {
+        format!("{what}\nreplay: THRONG_SEED={seed} cargo test --test simulation worlds")
+    })
 }
 
 fn live(world: &Shared) -> Result<Summary, String> {
@@ -90,6 +92,10 @@ fn judge(world: &World) -> Result<Summary, String> {
         client
             .judge(link.was_full, !world.jumped.is_zero())
             .map_err(|what| format!("client {number}, {:?}: {what}", client.kind))?;
+    }
+    let unheard = world.clients.iter().position(|client| !client.has_heard_close());
+    if let Some(number) = unheard.filter(|_| world.must_hear_close) {
+        return Err(format!("client {number} ended without a Close"));
     }
     let echoes = world.clients.iter().map(|client| client.handled).sum();
     Ok(Summary { turns: world.turns, echoes })

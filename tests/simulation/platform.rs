@@ -74,7 +74,7 @@ impl Stream for SimStream {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
-        if world.dice.once_in(5000000) {
+        if world.dice.once_in(50) {
             return Err(ErrorKind::Interrupted.into());
         }
         let link = &mut world.links[self.number];

@@ -60,11 +60,12 @@ pub fn people(world: &mut World) {
         let mut script = VecDeque::new();
         write_script(&mut world.dice, kind, number, big, slow, &mut script);
         let lossy = world.is_lossy();
-        world.clients.push(Client::new(kind, script, lossy));
         let least = if big { 30_000 } else { 600 };
         let in_max = least + world.dice.one_of(&[0, 5_000, 100_000]);
         let out_max = least + world.dice.one_of(&[0, 5_000, 100_000]);
-        world.links.push(Link::new(in_max, out_max));
+        let mut client = Client::new(kind, script, lossy);
+        client.is_trickling = slow && !big && world.dice.once_in(3);
+        world.add(client, Link::new(in_max, out_max));
         world.soon(20_000, Action::Connect(number));
     }
     for _ in 0..world.dice.below(6) {
@@ -81,8 +82,9 @@ pub fn people(world: &mut World) {
         world.soon(30_000, Action::Stop);
     }
     if world.dice.once_in(6) {
-        for _ in 0..world.dice.between(10, 60) {
-            world.soon(40_000, Action::Broadcast);
+        let (count, millis) = (world.dice.between(10, 90), world.dice.one_of(&[3_000, 40_000]));
+        for _ in 0..count {
+            world.soon(millis, Action::Broadcast);
         }
     }
 }
@@ -212,7 +214,7 @@ pub fn act(world: &mut World, number: usize) {
     }
     let Some(step) = client.script.pop_front() else { return };
     client.said_at = now;
-    world.trace(|| format!("client {number}: {step:.90?}"));
+    world.trace(|| format!("client {number}: {}", step.name()));
     let rest = match &step {
         Step::Rest(rest) => *rest,
         _ if world.dice.once_in(2) => Duration::ZERO,
@@ -255,7 +257,9 @@ fn carry_out(world: &mut World, number: usize, step: Step) {
             let payload = client.next_ping(dice);
             encode(&mut bytes, 0x89, &payload, [4, 3, 2, 1]);
         }
-        Step::Pause(pause) => client.paused_until = world.now + pause,
+        // Two pauses in a row would be longer than a server has to bear.
+        Step::Pause(_) if client.paused_until + Duration::from_secs(1) > world.now => {}
+        Step::Pause(pause) => client.pause(world.now, pause),
         Step::Break { bytes: breach, code } => {
             bytes = breach;
             client.code_expected = Some(code);

@@ -46,6 +46,7 @@ pub enum Action {
     /// The handler decides about a request that it left pending.
     Decide(usize),
     Broadcast,
+    BroadcastOf(usize),
     PingAll,
     Kick(usize),
     NoDescriptors,
@@ -109,13 +110,18 @@ pub struct World {
     pub broadcasts: usize,
     /// The largest frame that anybody sent, for the bound of memory.
     pub largest: usize,
+    /// When a session ends because its peer is silent, the handler closes all others.
+    pub is_all_or_none: bool,
+    /// Who is closed by the handler must get to know the code.
+    pub must_hear_close: bool,
     pub is_traced: bool,
     agenda: BinaryHeap<Reverse<(Duration, u64, Action)>>,
     sequence: u64,
     queue: VecDeque<usize>,
     listening: bool,
     listener_edge: bool,
-    accept_errors: u32,
+    /// Until then the process has no descriptor left.
+    descriptors_from: Duration,
     gone: Vec<ConnectionId>,
     idle: IdleTurns,
 }
@@ -135,12 +141,21 @@ const IDLE_TURNS_MAX: u32 = 25;
 const LIFE: Duration = Duration::from_secs(900);
 
 impl World {
+    /// Everything from the seed.
     pub fn new(seed: u64, planted: Option<Fault>) -> Self {
         let mut dice = Dice::new(seed);
         let config = script::config(&mut dice);
-        let mut world = Self {
-            planted,
-            now: Duration::from_millis(dice.below(5_000) as u64),
+        let now = Duration::from_millis(dice.below(5_000) as u64);
+        let mut world = Self { planted, now, ..Self::empty(dice, config) };
+        script::people(&mut world);
+        world
+    }
+
+    /// Nobody there, at time zero.
+    pub fn empty(dice: Dice, config: Config) -> Self {
+        Self {
+            planted: None,
+            now: Duration::ZERO,
             config,
             clients: Vec::new(),
             links: Vec::new(),
@@ -154,19 +169,25 @@ impl World {
             jumped: Duration::ZERO,
             broadcasts: 0,
             largest: 0,
+            is_all_or_none: false,
+            must_hear_close: false,
             is_traced: false,
             agenda: BinaryHeap::new(),
             sequence: 0,
             queue: VecDeque::new(),
             listening: true,
             listener_edge: false,
-            accept_errors: 0,
+            descriptors_from: Duration::ZERO,
             gone: Vec::new(),
             idle: IdleTurns::default(),
             dice,
-        };
-        script::people(&mut world);
-        world
+        }
+    }
+
+    /// One more client, with its way to the loop.
+    pub fn add(&mut self, client: Client, link: Link) {
+        self.clients.push(client);
+        self.links.push(link);
     }
 
     /// Tells what happens, where one seed is replayed.
@@ -270,17 +291,23 @@ impl World {
             Action::Read(number) => self.read_by_client(number),
             Action::Decide(number) => self.post(Mail::Decide(number)),
             Action::Broadcast => {
-                self.broadcasts += 1;
                 let len = if self.dice.once_in(3) { 9_000 } else { self.dice.below(900) };
+                self.act(Action::BroadcastOf(len));
+            }
+            Action::BroadcastOf(len) => {
+                self.broadcasts += 1;
                 self.largest = self.largest.max(len + 30);
                 self.post(Mail::Broadcast(self.broadcasts, len));
             }
             Action::PingAll => self.post(Mail::PingAll),
             Action::Kick(number) => self.post(Mail::Kick(number)),
-            Action::NoDescriptors => self.accept_errors = self.dice.between(1, 9) as u32,
+            Action::NoDescriptors => {
+                let millis = self.dice.between(1, 4_000) as u64;
+                self.descriptors_from = self.now + Duration::from_millis(millis);
+            }
             Action::Jump => self.jump(),
             Action::Stop => {
-                self.stopping = Some(self.now);
+                self.stopping = Some(self.now - self.jumped);
                 self.clients.iter_mut().for_each(|client| client.excuse(Excuse::Stop));
                 if let Some(mailbox) = self.mailbox.clone() {
                     mailbox.stop();
@@ -378,7 +405,8 @@ impl World {
         if has_news && !link.reading_due && !client.is_done() && !client.is_deaf {
             link.reading_due = true;
             let pause = client.paused_until.saturating_sub(self.now);
-            let micros = self.dice.below(2000) as u64;
+            let most = if client.is_trickling { 40_000 } else { 2_000 };
+            let micros = self.dice.below(most) as u64;
             self.later(pause + Duration::from_micros(micros), Action::Read(number));
         }
     }
@@ -392,7 +420,8 @@ impl World {
         if client.paused_until > self.now {
             return self.arm_reading(number);
         }
-        let most = if self.dice.once_in(3) { self.dice.between(1, 2000) } else { usize::MAX };
+        let few = client.is_trickling || self.dice.once_in(3);
+        let most = if few { self.dice.between(1, 2000) } else { usize::MAX };
         let n = link.outbox.len().min(most);
         let bytes: Vec<u8> = link.outbox.drain(..n).collect();
         if link.full && link.outbox.len() <= link.out_max * 2 / 3 {
@@ -472,12 +501,11 @@ impl World {
         if self.queue.is_empty() || !self.listening {
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.activity += 1;
-        if self.accept_errors > 0 {
-            self.accept_errors -= 1;
+        if self.descriptors_from > self.now {
             const EMFILE: i32 = 24;
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
+        self.activity += 1;
         let Some(number) = self.queue.pop_front() else {
             return Err(ErrorKind::WouldBlock.into());
         };
@@ -529,9 +557,10 @@ impl World {
         }
     }
 
-    /// What the configuration promises that a peer is owed at most.
+    /// What the configuration promises that a peer is owed at most: the limit and one message, with
+    /// its header and bookkeeping.
     pub fn backlog_bound(&self) -> usize {
-        self.config.backlog_bytes_max + self.largest + 200 // header and bookkeeping
+        self.config.backlog_bytes_max + self.largest + 200
     }
 
     pub fn is_lossy(&self) -> bool {
