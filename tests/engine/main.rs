@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod compression;
 mod delivery;
 mod loops;
 mod verdicts;
