@@ -7,12 +7,10 @@ when it is installed (port_to_python3.py), which needs Python 3.11, the one of D
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,14 +20,11 @@ STAMP = VENV / "installed-from"
 INPUTS = ["requirements-py311.txt", "requirements-suite.txt", "port_to_python3.py"]
 
 # The suite's own limits per case are 5, 1 and 1 s, which is too little on a loaded machine.
-TIMEOUTS = {
-    "openHandshakeTimeout": 10,
-    "closeHandshakeTimeout": 5,
-    "serverConnectionDropTimeout": 5,
+TIMEOUTS = {"openHandshakeTimeout": 10, "closeHandshakeTimeout": 5}
+OPTIONS = {
+    "fuzzingclient": {**TIMEOUTS, "serverConnectionDropTimeout": 5},
+    "fuzzingserver": TIMEOUTS,
 }
-# No single case takes longer; without news for so long the suite or the server hangs.
-SILENCE_MAX_S = 180
-PROGRESS_EVERY_S = 10
 
 LIST_CASES = """
 import json, autobahntestsuite.case as case
@@ -109,63 +104,48 @@ def case_ids():
     return json.loads(result.stdout)
 
 
-def run_fuzzingclient(url, cases, reports):
-    """Runs the cases against the server at `url`; returns index.json's {case: verdict}."""
-    config = {
-        "outdir": str(reports),
-        "options": TIMEOUTS,
-        "servers": [{"agent": "throng", "url": url}],
-        "cases": cases,
-        "exclude-cases": [],
-        "exclude-agent-cases": {},
-    }
-    run_wstest("fuzzingclient", config, len(cases), reports)
-    index = reports / "index.json"
-    if not index.is_file():
-        raise SuiteError("the suite wrote no report")
-    return json.loads(index.read_text()).get("throng", {})
+class Wstest:
+    """One running wstest, in a folder of its own; it is ended when the `with` block is left."""
 
+    def __init__(self, mode, folder, cases, **config):
+        self.folder = folder
+        self.log = folder / "wstest.log"
+        config = {
+            "outdir": str(folder),
+            "options": OPTIONS[mode],
+            "cases": cases,
+            "exclude-cases": [],
+            "exclude-agent-cases": {},
+            **config,
+        }
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(config))
+        # -u 0: no web server besides.
+        command = [PYTHON, "-u", "-W", "ignore", "-c", RUN_WSTEST,
+                   "-m", mode, "-s", "config.json", "-u", "0"]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=subprocess.STDOUT)
 
-def run_wstest(mode, config, total, reports):
-    """Runs one wstest to its end, its output in wstest.log, with a progress line."""
-    config_path = reports / "config.json"
-    config_path.write_text(json.dumps(config))
-    log_path = reports / "wstest.log"
-    command = [PYTHON, "-u", "-W", "ignore", "-c", RUN_WSTEST, "-m", mode, "-s", config_path]
-    with open(log_path, "wb") as log:
-        wstest = subprocess.Popen(command, cwd=reports, stdin=subprocess.DEVNULL, stdout=log,
-                                  stderr=subprocess.STDOUT)
-    try:
-        watch(wstest, log_path, total)
-    finally:
-        wstest.kill()
-        wstest.wait()
-    if wstest.returncode != 0:
-        tail = log_path.read_text(errors="replace").splitlines()[-15:]
-        raise SuiteError("wstest failed:\n" + "\n".join(tail))
+    def __enter__(self):
+        return self
 
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
 
-def watch(wstest, log_path, total):
-    """Shows how many cases have started until wstest ends or falls silent."""
-    started = progress_at = silent_since = time.monotonic()
-    seen = 0
-    while True:
-        try:
-            wstest.wait(timeout=0.5)
-            break
-        except subprocess.TimeoutExpired:
-            pass
-        now = time.monotonic()
-        count = len(re.findall(rb"^Running test case ID ", log_path.read_bytes(), re.MULTILINE))
-        if count != seen:
-            seen, silent_since = count, now
-        if now - silent_since > SILENCE_MAX_S:
-            raise SuiteError(f"no progress for {SILENCE_MAX_S} s in case {seen} of {total}")
-        if sys.stdout.isatty():
-            print(f"\r{seen} of {total} cases, {now - started:.0f} s", end="", flush=True)
-        elif now - progress_at >= PROGRESS_EVERY_S:
-            progress_at = now
-            print(f"{seen} of {total} cases, {now - started:.0f} s", flush=True)
-    if sys.stdout.isatty():
-        print("\r\x1b[K", end="")
-    print(f"the suite took {time.monotonic() - started:.0f} s", flush=True)
+    def cases_started(self):
+        return sum(line.startswith(b"Running test case ID ")
+                   for line in self.log.read_bytes().splitlines())
+
+    def last_words(self):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
+    def has_report(self):
+        return (self.folder / "index.json").is_file()
+
+    def report(self, agent):
+        """{case: entry} of the report."""
+        if not self.has_report():
+            raise SuiteError(f"the suite wrote no report:\n{self.last_words()}")
+        return json.loads((self.folder / "index.json").read_text()).get(agent, {})

@@ -14,9 +14,9 @@ EXPECTED = Path(__file__).resolve().parent / "expected.json"
 
 def expected(role):
     """{case id: [behavior, behaviorClose]} for a role of expected.json."""
-    page = json.loads(EXPECTED.read_text())[role]
-    wanted = {case: page["default"] for row in page["cases"] for case in expand(row)}
-    for case, verdict in page["exceptions"].items():
+    page = json.loads(EXPECTED.read_text())
+    wanted = {case: page[role]["default"] for row in page["cases"] for case in expand(row)}
+    for case, verdict in page[role]["exceptions"].items():
         if case not in wanted:
             raise ValueError(f"expected.json: exception {case} is not among the cases")
         wanted[case] = verdict

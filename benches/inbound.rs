@@ -76,7 +76,7 @@ impl Throng {
         let Self { inbound, settings, spare, buffer } = self;
         let mut bytes = 0;
         loop {
-            if let Some(room) = inbound.direct(settings, spare) {
+            if let Some(room) = inbound.direct(settings) {
                 let Ok(len) = wire.read(room) else { return bytes };
                 bytes += count(inbound.receive_direct(settings, spare, len));
             } else {

@@ -233,10 +233,13 @@ fn memory_follows_what_has_come_in_the_core() {
             let mut events = inbound.receive(&settings, &mut spare, &mut stream);
             assert_eq!(events.next(), None);
             drop(events);
-            assert!(inbound.direct(&settings, &mut spare).is_some());
+            assert!(
+                inbound.direct(&settings).is_none(),
+                "nothing is made ready for what is not here"
+            );
         });
         // What has come moves into the new buffer while the old one is still there.
-        assert!(taken.bytes_max <= SMALL + 3 * come as u64, "{come}: {taken:?}");
+        assert!(taken.bytes_max <= 1024 + 3 * come as u64, "{come}: {taken:?}");
     }
 }
 
@@ -255,7 +258,7 @@ fn memory_follows_what_has_come_in_the_loop() {
     }
     let held = bench.taken().bytes_current;
     assert!(held <= SMALL as i64 * COUNT as i64, "{held} bytes for {COUNT} connections");
-    // Who is gone leaves nothing behind, once the loop has seen that its spare buffers are not used.
+    // Who is gone leaves nothing behind, once the loop has seen that its spares are not used.
     bench.clients.truncate(1);
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(2500) {

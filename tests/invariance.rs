@@ -91,7 +91,7 @@ fn feed(stream: &[u8], sizes: &[usize], settings: &Settings, way: Way) -> Outcom
         rest = after;
         while !piece.is_empty() {
             let room = match way {
-                Way::Direct => inbound.direct(settings, &mut spare),
+                Way::Direct => inbound.direct(settings),
                 Way::Buffer => None,
             };
             if let Some(room) = room {

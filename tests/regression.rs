@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use throng::extension::{self, Inflater, Mode};
 use throng::frame::CloseCode;
 use throng::hub::Hub;
 use throng::net::{
@@ -24,6 +25,7 @@ use throng::net::{
 };
 use throng::proto::{Delivery, Inbound, Role, Settings, Spare};
 
+use common::client::PATIENCE;
 use common::http::Upgrade;
 use common::{Chunking, Frame, RawClient, Server, eventually};
 
@@ -342,8 +344,9 @@ fn content_is_not_taken_apart() {
     }
     writer.join().expect("the writer ends");
     let grown = most.saturating_sub(before);
-    // 8 MiB of text: the message, what is said of it, the frame, and what is owed, each up to twice.
+    // 8 MiB of text: the message, what is said of it, the frame, what is owed, each up to twice.
     assert!(grown < 8 * 8 * 1024, "{grown} KiB");
+    assert!(client.read_text().len() > 8 << 20);
     eventually("all of it is given back", 5.0, || server.rss_kb() < before + 4096);
 }
 
@@ -395,8 +398,8 @@ fn presence_is_right_after_an_overload() {
     }
 }
 
-/// What was passed on was checked without the object around it: one level deeper than the readers of
-/// serde_json, and others, go.
+/// What was passed on was checked without the object around it: it could be one level deeper than
+/// the readers of serde_json, and others, go.
 #[test]
 fn what_is_delivered_can_be_read() {
     let server = Server::serve(&[]);
@@ -481,4 +484,61 @@ fn a_cut_ping_between_chunks_leaves_no_buffer_behind() {
     let cut = first.len() + ping.len() - 2;
     let bytes = [first, ping, Frame::continuation("b").bytes()].concat();
     assert_eq!(feed(&mut Inbound::new(), &chunks, bytes, cut), kept);
+}
+
+/// Says a lot at once: each message is new, and has digits in common with the one before.
+#[derive(Default)]
+struct Talkative {
+    random: Option<common::random::Random>,
+}
+
+impl Handler for Talkative {
+    type Session = ();
+    type Mail = ();
+
+    fn message(&mut self, peers: &mut Peers<()>, from: ConnectionId, _: Message<'_>) {
+        let random = self.random.get_or_insert_with(|| common::random::Random::new(1));
+        for number in 0..8000 {
+            let digits: String =
+                random.bytes(1000).iter().map(|byte| format!("{byte:02x}")).collect();
+            let _ = peers.send(from, Message::text(&format!("{number} {digits}")));
+        }
+    }
+}
+
+/// A message that was compressed with what came before it cannot be dropped: what came after it was
+/// garbage to the peer.
+#[test]
+fn what_is_compressed_in_a_context_is_not_dropped() {
+    let config = Config {
+        deflate: extension::Config::new(Mode::Dedicated),
+        backlog_bytes_max: 256 << 10,
+        backlog_policy: BacklogPolicy::DropOldest,
+        ..Config::default()
+    };
+    let server = Running::start(config, 1, |_, _| Talkative::default());
+    let mut client = RawClient::on(TcpStream::connect(server.addr).expect("it listens"));
+    let offer = Upgrade::new("/").header("Sec-WebSocket-Extensions", "permessage-deflate");
+    client.send(offer.bytes());
+    client.expect_upgrade();
+    client.send(Frame::text("go").bytes());
+    thread::sleep(Duration::from_secs(3));
+    let (mut inflater, mut room, mut last) = (Inflater::new(), vec![0; 4096], -1);
+    client.send(Frame::ping("the end").bytes());
+    loop {
+        let frame = client.read_frame_raw(PATIENCE);
+        if frame.payload == b"the end" {
+            break;
+        }
+        assert_eq!(frame.rsv, 4, "compressed");
+        let mut input = &frame.payload[..];
+        let n = inflater.step(&mut input, &mut room).expect("it can be inflated");
+        inflater.finish().expect("it is whole");
+        let text = std::str::from_utf8(&room[..n]).expect("digits");
+        let (number, digits) = text.split_once(' ').expect("a number and digits");
+        let number: i32 = number.parse().expect("a number");
+        assert!(number > last && digits.len() == 2000, "{number} after {last}");
+        last = number;
+    }
+    assert!(last > 0);
 }

@@ -3,6 +3,7 @@
 //! Owns how a fuzz input is read and cut, and the plain second opinions that the code under test is
 //! held against. Never a target itself.
 
+pub mod head;
 pub mod model;
 pub mod plan;
 pub mod rules;

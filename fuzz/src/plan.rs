@@ -51,8 +51,8 @@ impl<'a> Plan<'a> {
     pub fn settings(&mut self) -> Settings {
         let [kinds, limits] = self.bytes();
         let role = if kinds & 1 == 0 { Role::Server } else { Role::Client };
-        let delivery = if kinds & 2 == 0 { Delivery::Whole } else { Delivery::Chunks };
-        let message_bytes_max = match limits & 7 {
+        let mut settings = Settings::new(role);
+        settings.message_bytes_max = match limits & 7 {
             0 => 16 << 20,
             1 => 0,
             2 => 1,
@@ -62,12 +62,13 @@ impl<'a> Plan<'a> {
             6 => 1 << 16,
             _ => u64::MAX,
         };
-        let fragments_max = match limits >> 3 & 7 {
+        settings.fragments_max = match limits >> 3 & 7 {
             0 => 1 << 17,
             7 => u32::MAX,
             few => u32::from(few) - 1,
         };
-        Settings { role, delivery, message_bytes_max, fragments_max }
+        settings.delivery = if kinds & 2 == 0 { Delivery::Whole } else { Delivery::Chunks };
+        settings
     }
 }
 

@@ -4,7 +4,35 @@
 //! Owns the checks. Never parses what was refused: refusing too much is for the tests to find.
 
 use throng::handshake::Offer;
-use throng::http::{Body, HEADERS_MAX, HeadLimits, Request};
+use throng::http::{Body, HEADERS_MAX, HeadLimits, HttpError, Request};
+
+/// Where the head ends, a byte at a time: what `HeadScan` says, whatever the cuts.
+pub fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HttpError> {
+    let (mut line, mut line_start, mut after_cr) = (0, 0, false);
+    for at in 0..=bytes.len() {
+        let line_max = line_start + limits.target_bytes_max + 32;
+        if line == 0 && line_max < limits.head_bytes_max && at >= line_max {
+            return Err(HttpError::TargetTooLong);
+        }
+        if at >= limits.head_bytes_max {
+            return Err(HttpError::HeadTooLarge);
+        }
+        let Some(&byte) = bytes.get(at) else { break };
+        match byte {
+            b'\n' if after_cr && at == 1 => line_start = 2, // one empty line may come before
+            b'\n' if after_cr && at == line_start + 1 => {
+                return if line == 0 { Err(HttpError::RequestLine) } else { Ok(Some(at + 1)) };
+            }
+            b'\n' if after_cr => (line, line_start) = (line + 1, at + 1),
+            _ if after_cr => return Err(HttpError::BareCr),
+            b'\n' => return Err(HttpError::BareLf),
+            b'\r' | b'\t' | 0x20.. => {}
+            _ => return Err(HttpError::ControlByte),
+        }
+        after_cr = byte == b'\r';
+    }
+    Ok(None)
+}
 
 /// A head taken apart by its line ends.
 pub struct Lines<'a> {

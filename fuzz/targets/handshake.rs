@@ -1,7 +1,7 @@
 //! The opening handshake: the end of the head in any cuts, the request, the offer, the answers.
 //! What is accepted obeys the rules; what is written cannot be broken out of.
 //!
-//! The input: limits, the cuts, four bytes for the answers, then what arrives.
+//! The input: limits, the cuts, four bytes for the answers, then what arrives or a script of it.
 
 #![no_main]
 
@@ -10,16 +10,19 @@ use throng::handshake::{Acceptance, HandshakeError, Offer, write_response};
 use throng::http::{
     EncodeOptions, HeadLimits, HeadScan, HeaderSlots, HttpError, Request, Response,
 };
-use throng_fuzz::rules::{Lines, is_token};
-use throng_fuzz::{Cuts, Plan};
+use throng_fuzz::rules::{self, Lines, is_token};
+use throng_fuzz::{Cuts, Plan, head};
 
 fuzz_target!(|input: &[u8]| {
     let mut plan = Plan::new(input);
-    let limits = limits(plan.byte());
+    let flags = plan.byte();
+    let limits = limits(flags);
     let cuts = plan.cuts();
     let answer: [u8; 4] = plan.bytes();
-    let received = plan.rest();
+    let received = if flags & 0x40 != 0 { head::head(plan) } else { plan.rest().to_vec() };
+    let received = &received[..];
     let scanned = HeadScan::new().scan(received, &limits);
+    assert_eq!(scanned, rules::scan(received, &limits));
     assert_eq!(scan_in_pieces(received, cuts, &limits), scanned);
     // As it comes, whatever the scan thinks of it: the parser stands on its own.
     let mut slots = HeaderSlots::new();

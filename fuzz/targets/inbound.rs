@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use throng::proto::{Delivery, Event, Events, Inbound, Settings, Spare};
+use throng::proto::{Delivery, Event, Events, Inbound, ProtocolError, Settings, Spare};
 use throng_fuzz::{Cuts, Plan, Story, model, script};
 
 /// What a read straight into a message may reserve ahead of the bytes.
@@ -73,8 +73,19 @@ fn receive(
         let closed = matches!(story.events.last(), Some(throng_fuzz::Seen::Close { .. }));
         assert_eq!(inbound.is_done(), closed || story.fault.is_some());
     }
+    if story.fault.is_some_and(|fault| !may_be_of_a_close(fault)) {
+        let mut kept = Spare::default();
+        inbound.release(&mut kept);
+        assert_eq!(kept.bytes(), 0, "a failed connection keeps a message");
+    }
     inbound.release(spare);
     story
+}
+
+/// A Close inside a message, good or bad, leaves the message's buffer to `Inbound::release`.
+const fn may_be_of_a_close(fault: ProtocolError) -> bool {
+    use ProtocolError::{CloseCode, CloseTooShort, InvalidUtf8};
+    matches!(fault, CloseCode | CloseTooShort | InvalidUtf8(_))
 }
 
 /// Gives the connection its next piece, by either door; how long it was.
@@ -88,7 +99,7 @@ fn piece(
     take: impl FnOnce(&mut Events<'_>),
 ) -> usize {
     let len = cuts.next(stream.len());
-    if direct && let Some(room) = inbound.direct(settings, spare) {
+    if direct && let Some(room) = inbound.direct(settings) {
         assert!(!room.is_empty() && room.len() <= DIRECT_BYTES_MAX);
         assert_eq!(settings.delivery, Delivery::Whole);
         let len = len.min(room.len());

@@ -12,9 +12,6 @@ use throng::net::{Handler, Mailboxes, Server, Stopper};
 
 use super::options::ServerOptions;
 
-/// What a shell shows of a process that SIGINT has ended.
-const ENDED_BY_SIGINT: i32 = 130;
-
 pub fn run<H: Handler>(
     options: &ServerOptions,
     make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
@@ -45,8 +42,8 @@ fn stop_on_signals(stopper: Stopper) -> io::Result<()> {
             tracing::info!("stopping: every peer gets Close 1001");
             stopper.stop();
         }
-        if signals.next().is_some() {
-            process::exit(ENDED_BY_SIGINT);
+        if let Some(signal) = signals.next() {
+            process::exit(128 + signal); // what a shell shows of a process that it has ended
         }
     })?;
     Ok(())

@@ -9,7 +9,8 @@ use crate::proto::{Chunk, Close, Delivery, Event, Message, MessageKind, Protocol
 /// A message buffer over this is given back once its message was read.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
-/// What [`Client::read`] brings. It lends the client's buffers until the next call.
+/// What [`Client::read`](super::Client::read) brings. It lends the client's buffers until the next
+/// call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
     /// A whole message.

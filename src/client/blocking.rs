@@ -128,7 +128,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// What the system says; the connection has ended.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.transport.peer_addr()
     }
@@ -137,7 +137,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// What the system says; the connection has ended.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.transport.local_addr()
     }
@@ -233,7 +233,7 @@ impl Client {
     /// does not go out, the new one is not taken.
     fn say(
         &mut self,
-        encode: impl FnOnce(&mut Outbound, [u8; 4], &mut Vec<u8>) -> Result<(), crate::proto::SendError>,
+        encode: impl FnOnce(&mut Outbound, [u8; 4], &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), ClientError> {
         if !self.is_open() {
             return Err(ClientError::Closed);

@@ -35,6 +35,9 @@ pub(super) fn dial(
     Ok((transport, turn))
 }
 
+/// What came of one address, and what is kept with a connection.
+type Attempt<T> = (io::Result<Transport>, T);
+
 /// Tries the addresses of a name in turn. Each may take its share of the time that is left, so that
 /// one that swallows everything does not cost the others their chance.
 ///
@@ -43,7 +46,7 @@ fn first_that_answers<T>(
     host: &str,
     port: u16,
     deadline: Deadline,
-    mut attempt: impl FnMut(SocketAddr, Deadline) -> Result<(io::Result<Transport>, T), ClientError>,
+    mut attempt: impl FnMut(SocketAddr, Deadline) -> Result<Attempt<T>, ClientError>,
 ) -> Result<(Transport, T), ClientError> {
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let addrs = (name, port).to_socket_addrs();

@@ -57,7 +57,9 @@ pub(super) fn open(
             Ok(Opening::Opened(Opened { answer, subprotocol, glued: rest.to_vec() }))
         }
         Err(AnswerError::Status(_)) => {
-            let framing = response.body();
+            // RFC 9112, section 6.3: these have no body, whatever their headers say.
+            let bodiless = matches!(response.status(), 204 | 304);
+            let framing = if bodiless { Body::Length(0) } else { response.body() };
             let body = read_body(transport, rest.to_vec(), framing, body_bytes_max, deadline);
             Ok(Opening::Refused(answer.with_body(body)))
         }

@@ -143,14 +143,12 @@ impl ReconnectingClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Timeout`] after the read timeout, also while Waiting; the last attempt's error
-    /// when it makes no sense to go on; [`ClientError::Closed`] while Disconnected or Failed.
+    /// [`ClientError::Timeout`] after the read timeout, also while Waiting; the last attempt's
+    /// error when it makes no sense to go on; [`ClientError::Closed`] while Disconnected or Failed.
     pub fn read(&mut self) -> Result<Incoming<'_>, ClientError> {
         let deadline = Deadline::after(self.connect.times().read);
         let arrived = loop {
-            if self.state() != State::Closing {
-                self.come_back(deadline)?;
-            }
+            self.come_back(deadline)?;
             let client = self.client.as_mut().ok_or(ClientError::Closed)?;
             match client.next(deadline, Step::Read) {
                 Ok(Arrived::Close(code)) => {

@@ -12,7 +12,8 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 /// A connected socket. Both directions say `None` where nothing moved in time.
 #[derive(Debug)]
 pub(super) struct Transport {
-    stream: TcpStream,
+    /// None once it is cut: a socket that is only shut down still takes what the server sends.
+    stream: Option<TcpStream>,
     /// What the socket was told last: to tell it anew costs a system call.
     read_wait: Option<Duration>,
     write_wait: Option<Duration>,
@@ -23,7 +24,7 @@ impl Transport {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
-        Ok(Self { stream, read_wait: None, write_wait: None })
+        Ok(Self { stream: Some(stream), read_wait: None, write_wait: None })
     }
 
     /// Reads what is there, waiting for at most `wait`; zero bytes is the end.
@@ -34,10 +35,10 @@ impl Transport {
     ) -> io::Result<Option<usize>> {
         let wait = wait.map(|wait| wait.max(WAIT_MIN));
         if wait != self.read_wait {
-            self.stream.set_read_timeout(wait)?;
+            self.stream()?.set_read_timeout(wait)?;
             self.read_wait = wait;
         }
-        in_time(self.stream.read(buffer))
+        in_time(self.stream()?.read(buffer))
     }
 
     /// Writes what fits, waiting for at most `wait`.
@@ -48,10 +49,10 @@ impl Transport {
     ) -> io::Result<Option<usize>> {
         let wait = wait.map(|wait| wait.max(WAIT_MIN));
         if wait != self.write_wait {
-            self.stream.set_write_timeout(wait)?;
+            self.stream()?.set_write_timeout(wait)?;
             self.write_wait = wait;
         }
-        match in_time(self.stream.write(bytes)) {
+        match in_time(self.stream()?.write(bytes)) {
             Ok(Some(0)) => Err(io::ErrorKind::WriteZero.into()),
             result => result,
         }
@@ -59,20 +60,24 @@ impl Transport {
 
     /// Says that nothing more will be written. It may be that the other side has gone already.
     pub(super) fn finish_writing(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream().map(|stream| stream.shutdown(Shutdown::Write));
     }
 
     /// Ends both directions.
-    pub(super) fn cut(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+    pub(super) fn cut(&mut self) {
+        self.stream = None;
     }
 
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
+        self.stream()?.peer_addr()
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.stream()?.local_addr()
+    }
+
+    fn stream(&self) -> io::Result<&TcpStream> {
+        self.stream.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 

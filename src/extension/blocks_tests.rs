@@ -41,7 +41,7 @@ pub(super) fn distance_max(message: &[u8]) -> usize {
     most
 }
 
-/// A canonical Huffman code: the symbols in the order of their codes, and how many have each length.
+/// A canonical Huffman code: the symbols in the order of their codes, and how many of each length.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,

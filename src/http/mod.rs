@@ -1,7 +1,8 @@
 //! HTTP/1.1 heads: where one ends, what it says, and the answer to it.
 //!
 //! Owns the strict reading of request and response heads (httparse inside, plus the checks that it
-//! leaves out) and the writing of responses. Never touches a socket or a clock, and knows nothing of WebSocket.
+//! leaves out) and the writing of responses. Never touches a socket or a clock, and knows nothing
+//! of WebSocket.
 //!
 //! ```
 //! use throng::http::{EncodeOptions, HeadLimits, HeadScan, HeaderSlots, Request, Response};

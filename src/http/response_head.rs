@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn rfc9112_4_status_lines() {
-        let good: [(&[u8], (u16, &str, bool)); 6] = [
+        type Read<'a> = (u16, &'a str, bool);
+        let good: [(&[u8], Read<'_>); 6] = [
             (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", (101, "Switching Protocols", true)),
             (b"HTTP/1.1 101 \r\n\r\n", (101, "", true)),
             (b"HTTP/1.1 101\r\n\r\n", (101, "", true)),

@@ -69,9 +69,7 @@ impl<'a> Command<'a> {
                 bad_json
             }
         })?;
-        let mut values =
-            [command.id, command.content, command.seq, command.timestamp].into_iter().flatten();
-        if values.all(json::is_valid) { Ok(command) } else { Err(bad_json) }
+        if json::is_valid(message) { Ok(command) } else { Err(bad_json) }
     }
 
     pub(super) fn kind(&self) -> Result<Kind, Fault> {

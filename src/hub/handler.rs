@@ -24,6 +24,9 @@ const LOBBY: &str = "lobby";
 /// stop here: else they would cost the square of the members.
 const PRESENCE_MAX: usize = 500;
 
+/// What is kept of the buffer that messages are written in, in bytes.
+const BUFFER_KEPT_MAX: usize = 64 << 10;
+
 /// What the hub keeps for each connection.
 #[derive(Debug, Default)]
 pub enum Session {
@@ -374,7 +377,13 @@ impl<P: Platform> Handler<P> for Hub {
         }
     }
 
+    fn has_work(&self) -> bool {
+        self.others.has_untold()
+    }
+
     fn tick(&mut self, _: &mut Peers<Session, P>) {
         self.others.tell();
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_MAX);
     }
 }

@@ -34,7 +34,7 @@ impl Outbox {
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
             let mail = Mail::Publish { room: Arc::clone(room), frame: frame.clone() };
             if index != self.loop_index && mailbox.post(mail).is_err() {
-                tracing::warn!(loop_index = index, "a loop is too far behind to be told");
+                tracing::debug!(loop_index = index, "a loop is too far behind to be told");
                 all = false;
             }
         }
@@ -51,12 +51,20 @@ impl Outbox {
         self.tell();
     }
 
+    /// Whether some loop has yet to hear of something.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold.iter().any(|untold| !untold.is_empty())
+    }
+
     /// Tells what could not be told before.
     pub(super) fn tell(&mut self) {
         for (untold, mailbox) in self.untold.iter_mut().zip(&*self.mailboxes) {
+            let mut has_room = true;
             untold.retain(|(room, name), change| {
                 let (room, name, change) = (Arc::clone(room), Arc::clone(name), *change);
-                change != 0 && mailbox.post(Mail::Presence { room, name, change }).is_err()
+                let mail = Mail::Presence { room, name, change };
+                has_room = has_room && (change == 0 || mailbox.post(mail).is_ok());
+                !has_room
             });
         }
     }

@@ -17,11 +17,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Accepting {
     more: Vec<bool>,
     paused_until: Option<Duration>,
+    /// Whether the last attempt found no descriptor, which was said then.
+    is_short: bool,
 }
 
 impl Accepting {
     pub(super) fn new(listeners: usize) -> Self {
-        Self { more: vec![false; listeners], paused_until: None }
+        Self { more: vec![false; listeners], paused_until: None, is_short: false }
     }
 
     pub(super) fn ready(&mut self, listener: usize) {
@@ -61,16 +63,21 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     fn accept_from(&mut self, listener: usize) {
-        for _ in 0..self.peers.config.accepts_per_turn {
+        for _ in 0..self.peers.config.accepts_per_turn.max(1) {
             match self.poll.accept(listener) {
-                Ok(stream) => self.welcome(stream),
+                Ok(stream) => {
+                    self.accepting.is_short = false;
+                    self.welcome(stream);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accepting.more[listener] = false;
                     return;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "no new connections for now");
+                    if !std::mem::replace(&mut self.accepting.is_short, true) {
+                        tracing::warn!(%error, "no new connections for now");
+                    }
                     self.accepting.paused_until = Some(self.now + PAUSE);
                     return;
                 }

@@ -35,9 +35,10 @@ pub struct Config {
     pub ping_interval: Duration,
     /// How long a pinged peer may stay silent. Default: 10 s.
     pub pong_timeout: Duration,
-    /// How long the peer may take over the close handshake, and over its end of TCP. Default: 5 s.
+    /// Once all is written, how long the peer may take to answer our Close, and then over its end
+    /// of TCP. Default: 5 s.
     pub close_timeout: Duration,
-    /// How long a peer that is owed something may go without reading a byte. Default: 30 s.
+    /// How long a peer that is owed something may go without taking any of it. Default: 30 s.
     pub write_timeout: Duration,
     /// How long peers may take to leave when the server stops. Default: 5 s.
     pub drain_timeout: Duration,
@@ -45,8 +46,9 @@ pub struct Config {
     pub backlog_high_bytes: usize,
     /// A peer that is owed no more than this is read from again. Default: 16 KiB.
     pub backlog_low_bytes: usize,
-    /// Once a peer is owed this much, in bytes, the policy takes over. What it is owed stays under
-    /// this and one message more. Default: 4 MiB.
+    /// Once a peer is owed this much from earlier turns, in bytes, the policy takes over. What it is
+    /// owed stays under this, one message more, and what one turn may hold for all peers together
+    /// (1 MiB). Default: 4 MiB.
     pub backlog_bytes_max: usize,
     /// What happens then. Default: [`BacklogPolicy::Close`].
     pub backlog_policy: BacklogPolicy,

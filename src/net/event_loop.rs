@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::accept::Accepting;
 use super::deadline::{Wait, end_of_tick, tick};
+use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::{Reading, close_session};
 use super::{
@@ -16,6 +17,9 @@ use super::{
 };
 use crate::frame::CloseCode;
 use crate::proto::{Settings, Spare};
+
+/// The smallest receive buffer, in bytes.
+const RECEIVE_BYTES_MIN: usize = 4 << 10;
 
 /// How often the handler's tick comes.
 const HANDLER_TICK: Duration = Duration::from_secs(1);
@@ -60,7 +64,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             accepting: Accepting::new(poll.listeners()),
             poll,
             settings: config.settings.clone(),
-            buffer: vec![0; config.receive_buffer_bytes].into(),
+            buffer: vec![0; config.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into(),
             spare: Spare::default(),
             again: Vec::new(),
             now: clock.now(),
@@ -140,8 +144,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
         let mut next = self.accepting.next();
         let mut at = |time: Duration| next = Some(next.map_or(time, |next| next.min(time)));
-        if !self.peers.is_empty() {
+        let has_work = self.handler.has_work() || self.spare.bytes() > 0;
+        if has_work || !self.peers.is_empty() {
             at(self.next_handler_tick);
+        }
+        if !self.peers.is_empty() {
             at(end_of_tick(self.peers.next_due));
         }
         if let Some(stop_by) = self.stop_by {
@@ -158,11 +165,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         };
         let Some(index) = self.peers.find(id) else { return }; // a stale event
         if ready.writable {
+            if !ready.error {
+                self.send_request(index);
+            }
             self.peers.drain_backlog(index);
         }
         if ready.readable || ready.read_closed || ready.error {
             let peer = &mut self.peers.table[index];
-            peer.unread = true;
+            peer.unread = !peer.ended;
             peer.read_closed |= ready.read_closed;
             if ready.error && peer.paused {
                 // It is not read from, so a read cannot find this out.
@@ -279,12 +289,17 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             while let Some(id) = self.peers.resumed.pop() {
                 self.resume(id);
             }
+            while let Some(dial) = self.peers.dials.pop() {
+                self.dial(dial);
+            }
             while let Some((id, verdict)) = self.peers.decisions.pop() {
                 if let Some(index) = self.peers.find(id) {
                     self.decide(index, verdict);
                 }
             }
-            if !self.peers.is_dirty() && self.peers.given_out.is_empty() {
+            let Peers { given_out, written, dials, .. } = &self.peers;
+            let quiet = given_out.is_empty() && written.is_empty() && dials.is_empty();
+            if quiet && !self.peers.is_dirty() {
                 return;
             }
         }
@@ -306,6 +321,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     /// The connection is gone, or is given up.
     pub(super) fn lose(&mut self, id: ConnectionId, reason: CloseReason<'_>) {
+        if let Some(index) = self.peers.find(id).filter(|index| self.is_dialled(*index)) {
+            return self.refuse_dial(index, DialError::Lost);
+        }
         close_session(&mut self.handler, &mut self.peers, id, reason);
         if let Some(index) = self.peers.find(id) {
             self.remove(index);

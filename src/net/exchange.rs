@@ -3,6 +3,7 @@
 //! Owns a request that has come in part, and what is answered to whole ones. Never lets requests
 //! that are sent ahead make a peer owed more than its mark.
 
+use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::Reading;
 use super::{EventLoop, Handler, Platform, Request, Verdict};
@@ -78,7 +79,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     }
                 }
                 Step::Upgraded(len) => {
-                    return self.receive_frames(index, Some(&mut bytes[at + len..]), 0);
+                    self.receive_frames(index, Some(&mut bytes[at + len..]), 0);
+                    return;
                 }
                 Step::Pending => {
                     let exchange = Exchange::new(&bytes[at..], scan, 0, false);
@@ -165,7 +167,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.peers.write(index, |out| {
                     handshake::write_response(out, offer.key(), &acceptance);
                 });
-                self.open(index, session, params);
+                let incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                let outgoing = params.map_or(Direction::PLAIN, Direction::of_server);
+                self.peers.table[index].session = Some(session);
+                self.open(index, incoming, outgoing);
                 Ok(Step::Upgraded(len))
             }
             (Verdict::Accept(..), None) => Err(HandshakeError::Upgrade),
@@ -199,9 +204,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     /// From here on the connection is a WebSocket.
-    fn open(&mut self, index: usize, session: H::Session, params: Option<Params>) {
-        let incoming = params.map_or(Direction::PLAIN, Direction::of_client);
-        let outgoing = params.map_or(Direction::PLAIN, Direction::of_server);
+    pub(super) fn open(&mut self, index: usize, incoming: Direction, outgoing: Direction) {
         self.readings[index] = Reading::Open(Inbound::with_extension(incoming));
         let peer = &mut self.peers.table[index];
         peer.direction = outgoing;
@@ -210,7 +213,6 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             self.peers.deflaters.count();
         }
         peer.stage = Stage::Open;
-        peer.session = Some(session);
         self.peers.rest(index);
         let id = self.peers.id(index);
         self.handler.open(&mut self.peers, id);
@@ -267,7 +269,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     /// The server stops: a request under way gets 503, a connection without one just ends.
     pub(super) fn stop_request(&mut self, index: usize) {
-        if matches!(self.readings[index], Reading::Request(None)) {
+        if self.is_dialled(index) {
+            self.refuse_dial(index, DialError::Lost);
+        } else if matches!(self.readings[index], Reading::Request(None)) {
             self.readings[index] = Reading::Discard;
             self.peers.end(index);
         } else {
@@ -280,6 +284,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn expire_request(&mut self, index: usize) {
         let is_kept = self.peers.table[index].answered;
         match &self.readings[index] {
+            Reading::Dialled(_) => self.refuse_dial(index, DialError::Timeout),
             Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
                 self.refuse(index, &Response::text(503, "no decision in time\n").close());

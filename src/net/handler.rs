@@ -8,7 +8,7 @@ use crate::handshake::{Acceptance, HandshakeError, Offer};
 use crate::http::{self, Response};
 use crate::proto::{Chunk, Close, Message, ProtocolError};
 
-use super::{ConnectionId, Os, Peers, Platform, Stream};
+use super::{ConnectionId, DialError, Os, Peers, Platform, Stream};
 
 /// A program on the loop. Everything but [`message`](Self::message) has a default: see the echo
 /// server at the head of this crate.
@@ -32,6 +32,16 @@ pub trait Handler<P: Platform = Os>: Sized {
     /// A connection is open.
     fn open(&mut self, peers: &mut Peers<Self::Session, P>, id: ConnectionId) {
         let _ = (peers, id);
+    }
+
+    /// A connection that was [dialled](Peers::connect) was not opened.
+    fn refused(
+        &mut self,
+        peers: &mut Peers<Self::Session, P>,
+        session: Self::Session,
+        error: DialError,
+    ) {
+        let _ = (peers, session, error);
     }
 
     /// A message has come, whole.
@@ -65,12 +75,18 @@ pub trait Handler<P: Platform = Os>: Sized {
         let _ = (peers, id, session, reason);
     }
 
+    /// Whether the handler has something left to do at its next tick, although nobody may be
+    /// connected by then.
+    fn has_work(&self) -> bool {
+        false
+    }
+
     /// Another thread has posted something.
     fn mail(&mut self, peers: &mut Peers<Self::Session, P>, mail: Self::Mail) {
         let _ = (peers, mail);
     }
 
-    /// About once a second, while there are connections.
+    /// About once a second, while there are connections, or [work](Self::has_work).
     fn tick(&mut self, peers: &mut Peers<Self::Session, P>) {
         let _ = peers;
     }

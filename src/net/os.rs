@@ -3,16 +3,23 @@
 //! Owns the epoll instance and the listeners of one loop. Never decides anything.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Token};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Clock, ConnectionId, Platform, Poll, Random, Ready, Source, Stream};
 
 /// How much readiness one wait brings at most.
 const EVENTS_MAX: usize = 1024;
+
+/// What connect says of a socket that does not wait (EINPROGRESS).
+#[cfg(target_os = "linux")]
+const IN_PROGRESS: i32 = 115;
+#[cfg(not(target_os = "linux"))]
+const IN_PROGRESS: i32 = 36; // the BSDs and macOS
 
 /// Tokens are connection ids; an index this high is none.
 const LISTENER: u32 = u32::MAX;
@@ -129,6 +136,19 @@ impl Poll for OsPoll {
         Ok(stream)
     }
 
+    fn connect(&mut self, from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if let Some(from) = from {
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+        }
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => Err(error),
+            Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
+        }
+    }
+
     fn register(&mut self, stream: &mut TcpStream, id: ConnectionId) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(stream, token(id), both)
@@ -167,28 +187,31 @@ impl Clock for OsClock {
     }
 }
 
-/// The kernel's randomness, a few hundred bytes at a time.
+/// How much randomness is asked for at once, in bytes.
+const POOL_BYTES: usize = 512;
+
+/// The kernel's randomness, some at a time.
 #[derive(Debug)]
 pub struct OsRandom {
-    pool: [u64; 32],
+    pool: [u8; POOL_BYTES],
     used: usize,
 }
 
 impl Default for OsRandom {
     fn default() -> Self {
-        Self { pool: [0; 32], used: 32 }
+        Self { pool: [0; POOL_BYTES], used: POOL_BYTES }
     }
 }
 
 impl Random for OsRandom {
     fn next_u64(&mut self) -> u64 {
         if self.used == self.pool.len() {
-            for word in &mut self.pool {
-                *word = getrandom::u64().expect("the kernel has randomness");
-            }
+            getrandom::fill(&mut self.pool).expect("the kernel has randomness");
             self.used = 0;
         }
-        self.used += 1;
-        self.pool[self.used - 1]
+        let (words, _) = self.pool.as_chunks::<8>();
+        let word = words[self.used / 8];
+        self.used += 8;
+        u64::from_ne_bytes(word)
     }
 }

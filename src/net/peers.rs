@@ -3,23 +3,21 @@
 //! Owns the table of write halves, the turn's arena and the list of who is owed something. Never
 //! reads, never calls the handler.
 
-use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::backlog::Backlog;
 use super::deadline::{Wait, Waits};
 use super::deflaters::{CLASSES, Deflaters, Twins, class};
 use super::peer::{Peer, Stage};
-use super::turn::{Chain, Owed, SLICES_MAX, Turn};
+use super::turn::{Chain, Turn};
 use super::{
-    BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Message, Os, Platform, Random,
-    SendError, SharedFrame, Stream, Verdict,
+    BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Dial, Message, Os, Platform,
+    Random, SendError, SharedFrame, Stream, Verdict,
 };
-use crate::frame::{CloseCode, HEADER_LEN_MAX, Header};
-use crate::proto::ProtocolError;
+use crate::frame::CloseCode;
+use crate::proto::{ProtocolError, Role};
 
 /// A payload from this length on, in bytes, is not copied into the arena: it goes out at once,
 /// together with what is pending. `docs/performance.md` has the measurement.
@@ -33,11 +31,11 @@ pub struct Peers<S, P: Platform = Os> {
     pub(super) table: Slab<Peer<S, P::Stream>>,
     pub(super) config: Config,
     pub(super) clock: P::Clock,
-    random: P::Random,
+    pub(super) random: P::Random,
     waits: Waits,
     pub(super) deflaters: Deflaters,
-    turn: Turn,
-    dirty: Vec<u32>,
+    pub(super) turn: Turn,
+    pub(super) dirty: Vec<u32>,
     /// Connections whose transport or backlog gave out while they were written to.
     pub(super) given_out: Vec<(ConnectionId, CloseReason<'static>)>,
     /// Connections that have caught up.
@@ -45,11 +43,14 @@ pub struct Peers<S, P: Platform = Os> {
     /// Connections that have said all they had to.
     pub(super) written: Vec<ConnectionId>,
     pub(super) decisions: Vec<(ConnectionId, Verdict<S>)>,
+    pub(super) dials: Vec<Dial<S>>,
     /// The tick that this turn is in.
     pub(super) tick: u32,
     /// No deadline is due before this tick.
     pub(super) next_due: u32,
     next_generation: u32,
+    /// How often the arena was full before its turn ended.
+    pub(super) flushes: u32,
 }
 
 impl<S, P: Platform> Peers<S, P> {
@@ -70,9 +71,11 @@ impl<S, P: Platform> Peers<S, P> {
             resumed: Vec::new(),
             written: Vec::new(),
             decisions: Vec::new(),
+            dials: Vec::new(),
             tick: 0,
             next_due: u32::MAX,
             next_generation: 0,
+            flushes: 0,
         }
     }
 
@@ -90,12 +93,13 @@ impl<S, P: Platform> Peers<S, P> {
         {
             return Ok(());
         }
-        if message.payload.len() >= DIRECT_FROM {
+        let mask = self.mask();
+        if message.payload.len() >= DIRECT_FROM && mask.is_none() {
             return self.send_large(id, message);
         }
         let outbound = self.table[index].outbound;
         let chain = &mut self.table[index].chain;
-        self.turn.push(chain, true, |out| outbound.send(message, None, out))?;
+        self.turn.push(chain, true, |out| outbound.send(message, mask, out))?;
         self.touch(index);
         Ok(())
     }
@@ -118,11 +122,17 @@ impl<S, P: Platform> Peers<S, P> {
         ids: impl IntoIterator<Item = ConnectionId>,
         frame: &SharedFrame,
     ) -> usize {
+        if self.is_client() {
+            // A client's frames are masked each with a key of its own (RFC 6455 section 5.3).
+            let message = Message { kind: frame.kind(), payload: frame.payload() };
+            return ids.into_iter().filter(|id| self.send(*id, message).is_ok()).count();
+        }
         let mut staged = [None; 1 + CLASSES]; // as it is, and deflated for each class, once wanted
         let mut twins = Twins::default();
         let mut taken = 0;
         for id in ids {
             if self.turn.is_full() {
+                self.flushes = self.flushes.wrapping_add(1);
                 self.flush(); // what was staged is gone with the turn's arena
                 staged = [None; 1 + CLASSES];
             }
@@ -144,9 +154,10 @@ impl<S, P: Platform> Peers<S, P> {
     /// [`SendError::Closed`] where there is no open connection of that id.
     pub fn ping(&mut self, id: ConnectionId, payload: &[u8]) -> Result<(), SendError> {
         let peer = self.find_open(id)?;
+        let mask = self.mask();
         let outbound = self.table[peer].outbound;
         let chain = &mut self.table[peer].chain;
-        self.turn.push(chain, false, |out| outbound.ping(payload, None, out))?;
+        self.turn.push(chain, false, |out| outbound.ping(payload, mask, out))?;
         self.touch(peer);
         Ok(())
     }
@@ -165,13 +176,23 @@ impl<S, P: Platform> Peers<S, P> {
         reason: &str,
     ) -> Result<(), SendError> {
         let index = self.find_open(id)?;
-        let close = Close { code: Some(code), reason };
+        let (close, mask) = (Close { code: Some(code), reason }, self.mask());
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        self.turn.push(&mut peer.chain, false, |out| outbound.close(close, None, out))?;
+        self.turn.push(&mut peer.chain, false, |out| outbound.close(close, mask, out))?;
         self.rest(index);
         self.touch(index);
         Ok(())
+    }
+
+    /// Opens a connection to a server, on a loop in the client's role
+    /// ([`Settings::role`](crate::proto::Settings::role)). [`Handler::open`] follows, or
+    /// [`Handler::refused`].
+    ///
+    /// [`Handler::open`]: super::Handler::open
+    /// [`Handler::refused`]: super::Handler::refused
+    pub fn connect(&mut self, dial: Dial<S>) {
+        self.dials.push(dial);
     }
 
     /// Answers a request that was left [pending](Verdict::Pending). Does nothing if its connection
@@ -234,6 +255,16 @@ impl<S, P: Platform> Peers<S, P> {
     /// 64 bits that nobody can predict.
     pub fn random_u64(&mut self) -> u64 {
         self.random.next_u64()
+    }
+
+    fn is_client(&self) -> bool {
+        self.config.settings.role == Role::Client
+    }
+
+    /// A fresh key for a client's frame, nothing for a server's (RFC 6455 section 5.1).
+    #[inline]
+    fn mask(&mut self) -> Option<[u8; 4]> {
+        self.is_client().then(|| (self.random.next_u64() as u32).to_ne_bytes())
     }
 
     fn peer(&self, id: ConnectionId) -> Option<&Peer<S, P::Stream>> {
@@ -306,6 +337,7 @@ impl<S, P: Platform> Peers<S, P> {
     pub(super) fn touch(&mut self, index: usize) {
         self.mark(index);
         if self.turn.is_full() {
+            self.flushes = self.flushes.wrapping_add(1);
             self.flush();
         }
     }
@@ -333,6 +365,7 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Answers a ping. Past the high mark one pong is owed, the newest (RFC 6455 section 5.5.3).
     pub(super) fn pong(&mut self, index: usize, payload: &[u8]) {
+        let mask = self.mask();
         let peer = &mut self.table[index];
         match &mut peer.backlog {
             Some(backlog) if backlog.charge() >= self.config.backlog_high_bytes => {
@@ -342,7 +375,7 @@ impl<S, P: Platform> Peers<S, P> {
                 let outbound = peer.outbound;
                 let chain = &mut peer.chain;
                 // After the peer's Close none is wanted.
-                let _ = self.turn.push(chain, false, |out| outbound.pong(payload, None, out));
+                let _ = self.turn.push(chain, false, |out| outbound.pong(payload, mask, out));
                 self.touch(index);
             }
         }
@@ -350,27 +383,30 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Takes the peer's Close and answers it.
     pub(super) fn receive_close(&mut self, index: usize, close: Close<'_>) {
+        let mask = self.mask();
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        self.turn.push(&mut peer.chain, false, |out| outbound.receive_close(close, None, out));
+        self.turn.push(&mut peer.chain, false, |out| outbound.receive_close(close, mask, out));
         self.end(index);
     }
 
     /// Fails the connection (RFC 6455 section 7.1.7).
     pub(super) fn fail(&mut self, index: usize, error: ProtocolError) {
+        let mask = self.mask();
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        self.turn.push(&mut peer.chain, false, |out| outbound.fail(error, None, out));
+        self.turn.push(&mut peer.chain, false, |out| outbound.fail(error, mask, out));
         self.end(index);
     }
 
     /// Gives up on a peer that does not answer, and says so in case it still reads.
     pub(super) fn fail_silent(&mut self, index: usize) {
+        let mask = self.mask();
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
         let code = CloseCode::POLICY_VIOLATION;
         self.turn.push(&mut peer.chain, false, |out| {
-            outbound.fail_with(code, "no answer to a ping", None, out);
+            outbound.fail_with(code, "no answer to a ping", mask, out);
         });
         self.end(index);
     }
@@ -379,7 +415,7 @@ impl<S, P: Platform> Peers<S, P> {
     pub(super) fn end(&mut self, index: usize) {
         self.table[index].stage = Stage::Ending;
         self.rest(index);
-        self.touch(index);
+        self.mark(index); // no flush: who broadcasts has frames staged in the arena
     }
 
     /// The slot of an open connection that may be owed one more message.
@@ -395,7 +431,7 @@ impl<S, P: Platform> Peers<S, P> {
     #[cold]
     fn apply_policy(&mut self, index: usize) -> Result<usize, SendError> {
         let max = self.config.backlog_bytes_max;
-        let id = self.id(index);
+        let (id, mask) = (self.id(index), self.mask());
         let peer = &mut self.table[index];
         let Some(backlog) = &mut peer.backlog else { return Ok(index) };
         match self.config.backlog_policy {
@@ -411,7 +447,7 @@ impl<S, P: Platform> Peers<S, P> {
                 let outbound = &mut peer.outbound;
                 let code = CloseCode::POLICY_VIOLATION;
                 self.turn.push(&mut peer.chain, false, |out| {
-                    outbound.fail_with(code, "reads too slowly", None, out);
+                    outbound.fail_with(code, "reads too slowly", mask, out);
                 });
                 self.end(index);
                 self.given_out.push((id, CloseReason::Backlogged));
@@ -436,201 +472,20 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Sends a message compressed, if something is gained.
     fn send_deflated(&mut self, index: usize, message: Message<'_>) -> Result<bool, SendError> {
+        let mask = self.mask();
         let peer = &mut self.table[index];
         let deflated = self.deflaters.deflate(index, peer.direction, message.payload);
         let Some(payload) = deflated else { return Ok(false) };
         let (outbound, message) = (peer.outbound, Message { payload, ..message });
-        self.turn.push(&mut peer.chain, true, |out| outbound.send_deflated(message, None, out))?;
+        // Its context holds what it has sent: the next message refers to this one.
+        let droppable = !peer.direction.keeps_context();
+        self.turn
+            .push(&mut peer.chain, droppable, |out| outbound.send_deflated(message, mask, out))?;
         self.touch(index);
         Ok(true)
-    }
-
-    /// Sends a message without copying it: what is pending, the header and the payload go out in
-    /// one system call, and only what the socket does not take is kept.
-    fn send_large(&mut self, id: ConnectionId, message: Message<'_>) -> Result<(), SendError> {
-        let index = id.slot();
-        let mut header = [0; HEADER_LEN_MAX];
-        let header_len = Header {
-            fin: true,
-            rsv: 0,
-            opcode: message.kind.opcode(),
-            mask: None,
-            payload_len: message.payload.len() as u64,
-        }
-        .encode(&mut header);
-        let frame = [&header[..header_len], message.payload];
-        self.flush_peer(index); // a longer chain, or a backlog, goes first
-        let peer = &mut self.table[index];
-        if let Some(backlog) = &mut peer.backlog {
-            backlog.push_frame(frame, 0);
-        } else {
-            let written = match peer.stream.write_vectored(&frame.map(IoSlice::new)) {
-                Ok(written) => written,
-                Err(error) if is_temporary(&error) => 0,
-                Err(_) => {
-                    self.given_out.push((id, CloseReason::Lost));
-                    return Err(SendError::Closed);
-                }
-            };
-            if written < header_len + message.payload.len() {
-                peer.backlog = Some(Box::new(Backlog::new()));
-                if let Some(backlog) = &mut peer.backlog {
-                    backlog.push_frame(frame, written);
-                }
-                self.wait_for(index, Wait::Write);
-            }
-        }
-        self.touch(index);
-        Ok(())
-    }
-
-    /// Writes what this turn owes. Who cannot take it all gets a backlog.
-    pub(super) fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
-            let index = index as usize;
-            if let Some(peer) = self.table.get_mut(index) {
-                peer.dirty = false;
-                self.flush_peer(index);
-                self.settle(index);
-            }
-        }
-        self.dirty = dirty;
-        self.turn.clear();
-    }
-
-    /// Writes what one peer is owed, before more is read from it.
-    pub(super) fn flush_early(&mut self, index: usize) {
-        if self.table[index].dirty {
-            self.flush_peer(index);
-            self.settle(index);
-        }
-    }
-
-    /// Whether a flush has something to do.
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
-    }
-
-    fn flush_peer(&mut self, index: usize) {
-        let peer = &mut self.table[index];
-        let mut chain = std::mem::replace(&mut peer.chain, Chain::EMPTY);
-        let mut written = 0;
-        if peer.backlog.is_none() {
-            match write_chain(&mut peer.stream, &self.turn, &mut chain) {
-                Ok(n) => written = n,
-                Err(_) => {
-                    let id = self.id(index);
-                    return self.given_out.push((id, CloseReason::Lost));
-                }
-            }
-        }
-        if chain.is_empty() {
-            return;
-        }
-        let backlog = peer.backlog.get_or_insert_with(|| Box::new(Backlog::new()));
-        for (owed, droppable) in self.turn.owed(chain) {
-            let len = owed.bytes().len();
-            if written >= len {
-                written -= len;
-                continue;
-            }
-            match owed {
-                Owed::Bytes(bytes) => backlog.push_bytes(bytes, written, droppable),
-                Owed::Shared(frame) => backlog.push_shared(frame, written),
-            }
-            written = 0;
-        }
-        if peer.wait != Wait::Write {
-            self.wait_for(index, Wait::Write);
-        }
-    }
-
-    /// Draws the conclusions from what a peer is still owed.
-    fn settle(&mut self, index: usize) {
-        let id = self.id(index);
-        let peer = &mut self.table[index];
-        match &peer.backlog {
-            Some(backlog) => peer.paused |= backlog.charge() >= self.config.backlog_high_bytes,
-            None if matches!(peer.stage, Stage::Ending) => self.written.push(id),
-            None => {}
-        }
-    }
-
-    /// The socket of a slow peer has room again.
-    pub(super) fn drain_backlog(&mut self, index: usize) {
-        let id = self.id(index);
-        let peer = &mut self.table[index];
-        let Some(backlog) = &mut peer.backlog else { return };
-        match write_backlog(&mut peer.stream, backlog) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(_) => return self.given_out.push((id, CloseReason::Lost)),
-        }
-        let is_empty = backlog.is_empty();
-        let mut pong = None;
-        if backlog.charge() <= self.config.backlog_low_bytes {
-            pong = backlog.take_pong();
-            if std::mem::take(&mut peer.paused) {
-                self.resumed.push(id);
-            }
-        }
-        if is_empty {
-            peer.backlog = None;
-        }
-        self.rest(index); // it has read something: its time begins anew
-        if let Some(pong) = pong {
-            self.pong(index, pong.payload());
-        }
-        self.settle(index);
     }
 }
 
 const fn id_of(index: usize, generation: u32) -> ConnectionId {
     ConnectionId { index: index as u32, generation }
-}
-
-fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Writes the front of a chain, as much as the socket takes. Leaves in `chain` what was not written
-/// whole, and says how many bytes of that were.
-fn write_chain<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
-    while !chain.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let (count, len, rest) = turn.gather(*chain, &mut slices);
-        let written = match (count, &slices) {
-            (1, [only, ..]) => stream.write(only),
-            _ => stream.write_vectored(&slices[..count]),
-        };
-        match written {
-            Ok(n) if n == len => *chain = rest,
-            Ok(n) => return Ok(n), // the socket is full: it will say when it is not
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(0)
-}
-
-/// Writes a backlog until the socket is full. Says how many bytes it took.
-fn write_backlog<T: Stream>(stream: &mut T, backlog: &mut Backlog) -> io::Result<usize> {
-    let mut total = 0;
-    while !backlog.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = backlog.gather(&mut slices);
-        match stream.write_vectored(&slices[..count]) {
-            Ok(0) => break,
-            Ok(n) => {
-                backlog.advance(n);
-                total += n;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(total)
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::dial::Dialled;
 use super::exchange::Exchange;
 use super::{CloseReason, ConnectionId, EventLoop, Handler, Peers, Platform, Stream};
 use crate::proto::{Event, Inbound, ProtocolError, Spare};
@@ -12,6 +13,9 @@ use crate::proto::{Event, Inbound, ProtocolError, Spare};
 /// What is read from one connection in a turn, in bytes, before the others have theirs: enough
 /// that a message of 1 MiB is put together and answered while its buffer is still in the cache.
 const READ_BUDGET: usize = 2 << 20;
+
+/// What is read at once where it may be compressed, in bytes: it may become a thousand times more.
+const COMPRESSED_MAX: usize = 4 << 10;
 
 /// What the bytes of a connection mean. A connection at rest owns no heap in any of these but a
 /// request that has come in part.
@@ -21,6 +25,8 @@ pub(super) enum Reading {
     Request(Option<Box<Exchange>>),
     /// Nothing is read until the handler has decided about this request.
     Pending(Box<Exchange>),
+    /// The answer to a handshake of ours.
+    Dialled(Box<Dialled>),
     /// Frames.
     Open(Inbound),
     /// Nothing any more: the connection ends.
@@ -68,7 +74,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let Some(index) = self.peers.find(id) else { return };
         self.serve_stalled(index);
         let mut budget = READ_BUDGET;
-        while self.is_readable(index) {
+        while self.peers.find(id).is_some() && self.is_readable(index) {
             if budget == 0 {
                 return self.read_again(index);
             }
@@ -78,10 +84,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 Input::Bytes(n) => {
                     // A read that leaves room has drained the socket: epoll tells of what follows.
                     peer.unread = n == room || peer.read_closed;
-                    budget = budget.saturating_sub(n);
                     self.peers.heard(index);
-                    self.receive(index, n, direct);
-                    if self.peers.table[index].unread {
+                    let flushes = self.peers.flushes;
+                    let made = self.receive(index, n, direct);
+                    budget = budget.saturating_sub(n.max(made));
+                    if flushes != self.peers.flushes {
+                        budget = 0; // it has made more than a turn's work for others
+                    }
+                    if self.peers.find(id).is_some() && self.peers.table[index].unread {
                         self.peers.flush_early(index); // it may be owed too much to be read from
                     }
                 }
@@ -119,52 +129,75 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     fn read_once(&mut self, index: usize) -> (Input, usize, bool) {
         let stream = &mut self.peers.table[index].stream;
         if let Reading::Open(inbound) = &mut self.readings[index]
-            && let Some(room) = inbound.direct(&self.settings, &mut self.spare)
+            && let Some(room) = inbound.direct(&self.settings)
         {
             return (fill(stream, room), room.len(), true);
         }
-        (fill(stream, &mut self.buffer), self.buffer.len(), false)
+        let room = match &self.readings[index] {
+            Reading::Open(inbound) if inbound.is_compressed() => &mut self.buffer[..COMPRESSED_MAX],
+            _ => &mut self.buffer[..],
+        };
+        (fill(stream, room), room.len(), false)
     }
 
-    /// Hands on what was read.
-    fn receive(&mut self, index: usize, n: usize, direct: bool) {
+    /// Hands on what was read, and says how many bytes of messages it made.
+    fn receive(&mut self, index: usize, n: usize, direct: bool) -> usize {
         match &mut self.readings[index] {
-            Reading::Open(_) if direct => self.receive_frames(index, None, n),
+            Reading::Open(_) if direct => return self.receive_frames(index, None, n),
             Reading::Open(_) => {
                 let mut buffer = std::mem::take(&mut self.buffer);
-                self.receive_frames(index, Some(&mut buffer[..n]), 0);
+                let made = self.receive_frames(index, Some(&mut buffer[..n]), 0);
                 self.buffer = buffer;
+                return made;
             }
             Reading::Request(_) => {
                 let mut buffer = std::mem::take(&mut self.buffer);
                 self.receive_request(index, &mut buffer[..n]);
                 self.buffer = buffer;
             }
+            Reading::Dialled(_) => {
+                let buffer = std::mem::take(&mut self.buffer);
+                self.receive_answer(index, &buffer[..n]);
+                self.buffer = buffer;
+            }
             Reading::Pending(_) | Reading::Discard => {}
         }
+        0
     }
 
-    /// Takes frames: from `input`, or `direct` bytes that stand in the message already.
-    pub(super) fn receive_frames(&mut self, index: usize, input: Option<&mut [u8]>, direct: usize) {
+    /// Takes frames: from `input`, or `direct` bytes that stand in the message already. Says how
+    /// many bytes of messages came out of them: with compression that is the work, not the input.
+    pub(super) fn receive_frames(
+        &mut self,
+        index: usize,
+        input: Option<&mut [u8]>,
+        direct: usize,
+    ) -> usize {
         let id = self.peers.id(index);
-        let Reading::Open(inbound) = &mut self.readings[index] else { return };
+        let mut made = 0;
+        let Reading::Open(inbound) = &mut self.readings[index] else { return made };
         let (settings, spare) = (&self.settings, &mut self.spare);
         let mut events = match input {
             Some(bytes) => inbound.receive(settings, spare, bytes),
             None => inbound.receive_direct(settings, spare, direct),
         };
         while let Some(event) = events.next() {
+            made += event.as_ref().map_or(0, Event::len);
             deliver(&mut self.handler, &mut self.peers, id, event);
         }
         drop(events);
         if inbound.is_done() {
             self.readings[index].release(&mut self.spare);
         }
+        made
     }
 
     /// The peer has ended its side of TCP. What it is owed is still written.
     fn end_of_input(&mut self, index: usize) {
         let id = self.peers.id(index);
+        if self.is_dialled(index) {
+            return self.peers.given_out.push((id, CloseReason::Lost));
+        }
         self.readings[index].release(&mut self.spare);
         close_session(&mut self.handler, &mut self.peers, id, CloseReason::Lost);
         self.peers.end(index);

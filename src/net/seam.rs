@@ -4,7 +4,7 @@
 //! dispatch, so that a test can drive the real loop from a seed (`tests/simulation.rs`).
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::ConnectionId;
@@ -45,6 +45,12 @@ pub trait Poll {
     fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()>;
     /// The next new stream of a listener.
     fn accept(&mut self, listener: usize) -> io::Result<Self::Stream>;
+    /// Begins to connect, from an address of this machine where that matters. The stream is
+    /// writable when it is connected, or broken when it cannot be.
+    fn connect(&mut self, from: Option<IpAddr>, to: SocketAddr) -> io::Result<Self::Stream> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Reports the readiness of `stream` as `id` from now on.
     fn register(&mut self, stream: &mut Self::Stream, id: ConnectionId) -> io::Result<()>;
     /// How many listeners there are.

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::mailbox::Signal;
 use super::{Config, EventLoop, Handler, Mailbox, Mailboxes, Os, OsClock, OsPoll, OsRandom};
+use crate::proto::Role;
 
 /// How many connections the kernel keeps ready to be accepted.
 const LISTEN_BACKLOG: i32 = 4096;
@@ -98,7 +99,7 @@ impl Builder {
     /// What the system says of an address: in use, not ours, not allowed.
     pub fn bind(self) -> io::Result<Server> {
         let wanted = self.addrs?;
-        if wanted.is_empty() {
+        if wanted.is_empty() && self.config.settings.role == Role::Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
         }
         let shared = self.loops > 1;
@@ -164,7 +165,7 @@ impl Server {
         self,
         make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
     ) -> io::Result<()> {
-        let max = self.config.mailbox_max;
+        let (max, stopper) = (self.config.mailbox_max, self.stopper());
         let mailboxes: Mailboxes<H::Mail> =
             self.signals.iter().map(|s| Mailbox::with_signal(max, Arc::clone(s))).collect();
         let run_loop = |index: usize, poll: OsPoll| {
@@ -182,9 +183,18 @@ impl Server {
                 let name = format!("throng-{index}");
                 let run_loop = &run_loop;
                 let start = thread::Builder::new().name(name);
-                threads.push(start.spawn_scoped(scope, move || run_loop(index, poll))?);
+                match start.spawn_scoped(scope, move || run_loop(index, poll)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        stopper.stop(); // the loops that run already
+                        return Err(error);
+                    }
+                }
             }
             let mut result = first.map_or(Ok(()), |(index, poll)| run_loop(index, poll));
+            if result.is_err() {
+                stopper.stop();
+            }
             for thread in threads {
                 let ended =
                     thread.join().unwrap_or_else(|_| Err(io::Error::other("loop panicked")));

@@ -73,7 +73,9 @@ impl Assembly {
         let needed = self.len + least;
         if needed > self.buffer.len() {
             let ahead = (self.len * 2).max(BUFFER_FIRST).min(most);
-            self.buffer.resize(needed.max(ahead), 0);
+            let len = needed.max(ahead);
+            self.buffer.reserve_exact(len - self.buffer.len()); // it doubles by itself
+            self.buffer.resize(len, 0);
         }
         &mut self.buffer[self.len..]
     }

@@ -120,3 +120,15 @@ pub enum Event<'a> {
     /// The peer closes. Nothing follows.
     Close(Close<'a>),
 }
+
+impl Event<'_> {
+    /// How many bytes of messages it brings.
+    #[expect(clippy::len_without_is_empty, reason = "an event is no collection")]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.payload.len(),
+            Self::Chunk(chunk) => chunk.payload.len(),
+            Self::Ping(_) | Self::Pong(_) | Self::Close(_) => 0,
+        }
+    }
+}

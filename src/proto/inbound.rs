@@ -9,6 +9,7 @@ use crate::frame::{Decoded, HEADER_LEN_MAX, Header, HeaderError};
 use crate::frame::{Opcode, Utf8, apply_mask};
 
 use super::assembly::{Assembly, Spare};
+use super::inflating::Inflating;
 use super::{
     Chunk, Close, Delivery, Event, Message, MessageKind, ProtocolError, RSV1, Role, Settings,
 };
@@ -16,9 +17,6 @@ use crate::extension::Direction;
 
 /// Unmasking and UTF-8 go over a payload in blocks that stay in the first-level cache.
 const BLOCK: usize = 8 << 10;
-
-/// At most this much is inflated before the limits are looked at.
-const INFLATE_STEP: usize = 64 << 10;
 
 const RSV: u8 = 0x70;
 
@@ -43,15 +41,15 @@ const DIRECT_MAX: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Inbound {
     phase: Phase,
-    message: Option<MessageKind>,
-    utf8: Utf8,
+    pub(super) message: Option<MessageKind>,
+    pub(super) utf8: Utf8,
     /// What was agreed for the messages that come.
-    direction: Direction,
+    pub(super) direction: Direction,
     /// Whether the open message is compressed: RSV1 of its first frame (RFC 7692 section 6).
     is_compressed: bool,
     fragments: u32,
     message_bytes: u64,
-    assembly: Option<Box<Assembly>>,
+    pub(super) assembly: Option<Box<Assembly>>,
 }
 
 const _: () = assert!(size_of::<Inbound>() <= 40);
@@ -125,14 +123,17 @@ impl Inbound {
     /// Where the next bytes of the stream may be read to without a copy: inside a large message,
     /// its own buffer, and no further than the frame goes. Read there, then say how much with
     /// [`receive_direct`](Self::receive_direct).
-    pub fn direct(&mut self, settings: &Settings, spare: &mut Spare) -> Option<&mut [u8]> {
+    pub fn direct(&mut self, settings: &Settings) -> Option<&mut [u8]> {
         let Phase::Payload { left, opcode, .. } = self.phase else { return None };
         let is_worth_it = left >= DIRECT_FROM && !opcode.is_control() && !self.is_compressed;
         if !is_worth_it || settings.delivery != Delivery::Whole {
             return None;
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(DIRECT_MAX);
-        let assembly = self.assembly.get_or_insert_with(|| spare.take());
+        let assembly = self.assembly.as_mut()?;
+        if assembly.message().len() < DIRECT_FROM as usize {
+            return None; // memory follows the bytes that have come
+        }
         let limit = usize::try_from(settings.message_bytes_max).unwrap_or(usize::MAX);
         let room = assembly.room(most.min(DIRECT_FROM as usize), limit);
         let len = room.len().min(most);
@@ -152,6 +153,11 @@ impl Inbound {
     /// Whether a Close frame or a fault has ended the stream: what arrives is thrown away.
     pub const fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
+    }
+
+    /// Whether messages may come compressed.
+    pub const fn is_compressed(&self) -> bool {
+        self.direction.is_compressed()
     }
 
     /// Gives the buffers back, for a connection that ends.
@@ -220,7 +226,7 @@ impl Inbound {
             self.message = kind;
             self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
             self.fragments = self.fragments.saturating_add(1);
-            // What does not compress grows a little; what comes out is held against the limit itself.
+            // What does not compress grows a little; what comes out is held against the limit.
             let growth = if self.is_compressed { settings.message_bytes_max / 256 + 64 } else { 0 };
             if self.message_bytes > settings.message_bytes_max.saturating_add(growth) {
                 return Err(ProtocolError::MessageTooBig);
@@ -240,7 +246,7 @@ impl Inbound {
 
     /// The message that was open has ended.
     #[inline]
-    fn end_message(&mut self) -> Result<(), ProtocolError> {
+    pub(super) fn end_message(&mut self) -> Result<(), ProtocolError> {
         self.message = None;
         self.message_bytes = 0;
         self.fragments = 0;
@@ -264,24 +270,17 @@ impl Default for Inbound {
 /// `next` gives `None` when the bytes are used up, and after an error or a Close.
 #[derive(Debug)]
 pub struct Events<'a> {
-    inbound: &'a mut Inbound,
-    settings: &'a Settings,
-    spare: &'a mut Spare,
-    input: &'a mut [u8],
+    pub(super) inbound: &'a mut Inbound,
+    pub(super) settings: &'a Settings,
+    pub(super) spare: &'a mut Spare,
+    pub(super) input: &'a mut [u8],
     /// How much of `input` is used up.
     at: usize,
     /// How many bytes stand in the assembly's room, not yet taken.
     direct: usize,
     /// What of a compressed frame is unmasked, and not yet inflated.
-    inflating: Option<Inflating>,
+    pub(super) inflating: Option<Inflating>,
     lent: Lent,
-}
-
-/// Compressed bytes in the input, and whether the message ends with them.
-#[derive(Clone, Debug)]
-struct Inflating {
-    range: Range<usize>,
-    last: bool,
 }
 
 /// What of the assembly the last event borrowed, to be given back before the next.
@@ -294,7 +293,7 @@ enum Lent {
 
 /// An event before it borrows.
 #[derive(Debug)]
-enum Found {
+pub(super) enum Found {
     Message(MessageKind, Place),
     Chunk(MessageKind, bool, Place),
     Control(Opcode, Place),
@@ -302,7 +301,7 @@ enum Found {
 
 /// Where a payload stands.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Input(Range<usize>),
     Assembly,
 }
@@ -557,75 +556,6 @@ impl<'a> Events<'a> {
                 }
             }
             (Place::Assembly, None) => &[], // a message of empty fragments
-        }
-    }
-
-    /// Inflates some of what has come: a whole message where it ends here, else a chunk, or nothing
-    /// yet. The limit is held against every piece, so that no more than it and one piece is kept.
-    #[inline(never)]
-    fn inflate(&mut self) -> Result<Option<Found>, ProtocolError> {
-        let Some(Inflating { mut range, last }) = self.inflating.take() else { return Ok(None) };
-        let Some(kind) = self.inbound.message else { return Ok(None) };
-        let limit = usize::try_from(self.settings.message_bytes_max).unwrap_or(usize::MAX);
-        let assembly = self.inbound.assembly.get_or_insert_with(|| self.spare.take());
-        loop {
-            let (room, inflater) = assembly.inflating(limit.saturating_add(1));
-            let inflater = inflater.get_or_insert_with(|| self.spare.take_inflater());
-            let step = room.len().min(INFLATE_STEP);
-            let mut input = &self.input[range.clone()];
-            let written = inflater.step(&mut input, &mut room[..step])?;
-            range.start = range.end - input.len();
-            let bytes = assembly.advance(written);
-            if kind == MessageKind::Text {
-                self.inbound.utf8.push(bytes)?;
-            }
-            assembly.inflated_bytes += written as u64;
-            if assembly.inflated_bytes > self.settings.message_bytes_max {
-                return Err(ProtocolError::MessageTooBig);
-            }
-            if written < step {
-                return self.end_inflating(kind, last); // used up
-            }
-            if self.settings.delivery == Delivery::Chunks {
-                self.inflating = Some(Inflating { range, last });
-                return Ok(Some(Found::Chunk(kind, false, Place::Assembly)));
-            }
-        }
-    }
-
-    /// The compressed bytes that have come are inflated.
-    fn end_inflating(
-        &mut self,
-        kind: MessageKind,
-        last: bool,
-    ) -> Result<Option<Found>, ProtocolError> {
-        let Some(assembly) = &mut self.inbound.assembly else { return Ok(None) };
-        if last && let Some(inflater) = &mut assembly.inflater {
-            inflater.finish()?;
-            assembly.inflated_bytes = 0;
-        }
-        let has_bytes = !assembly.message().is_empty();
-        if last {
-            self.inbound.end_message()?;
-        }
-        Ok(match self.settings.delivery {
-            Delivery::Whole if last => Some(Found::Message(kind, Place::Assembly)),
-            Delivery::Chunks if last || has_bytes => {
-                Some(Found::Chunk(kind, last, Place::Assembly))
-            }
-            Delivery::Whole | Delivery::Chunks => None,
-        })
-    }
-
-    /// The message, or the chunk, that stood in the assembly was taken.
-    fn end_assembly(&mut self) {
-        let is_under_way = self.inbound.message.is_some();
-        match &mut self.inbound.assembly {
-            // The context lasts to the end of the message, or of the connection.
-            Some(assembly) if is_under_way || self.inbound.direction.keeps_context() => {
-                assembly.clear_message();
-            }
-            Some(_) | None => self.inbound.release(self.spare),
         }
     }
 

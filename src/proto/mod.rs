@@ -13,6 +13,7 @@ mod connection;
 mod error;
 mod event;
 mod inbound;
+mod inflating;
 mod outbound;
 mod settings;
 mod shared;

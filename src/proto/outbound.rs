@@ -139,7 +139,10 @@ impl Outbound {
     }
 
     /// Starts the close handshake. A reason over 123 bytes is cut between two characters; without a
-    /// code there is no reason. A second call does nothing.
+    /// code there is no reason.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] where a Close went out already.
     pub fn close(
         &mut self,
         close: Close<'_>,

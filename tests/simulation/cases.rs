@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use throng::net::Config;
+use throng::net::{BacklogPolicy, Config};
 
 use crate::client::{Client, Kind, Step};
 use crate::dice::Dice;
@@ -31,12 +31,14 @@ fn rest(seconds: u64) -> Step {
     Step::Rest(Duration::from_secs(seconds))
 }
 
-fn comes_to_a_good_end(world: World) {
+/// Says how long it took.
+fn comes_to_a_good_end(world: World) -> Duration {
     let world: Shared = Rc::new(RefCell::new(world));
     world.borrow_mut().is_traced = crate::env("THRONG_SEED").is_some();
     if let Err(what) = live(&world) {
         panic!("{what}");
     }
+    world.borrow().now
 }
 
 /// A write that a signal interrupts says nothing of room: no edge will follow it.
@@ -49,7 +51,47 @@ fn an_interrupted_write_is_repeated() {
         steps.push(Step::Settle);
     }
     steps.push(Step::Close(None));
-    comes_to_a_good_end(world(Config::default(), vec![(Kind::Good, steps)], 64 << 10));
+    let world = world(Config::default(), vec![(Kind::Good, steps)], 64 << 10);
+    let took = comes_to_a_good_end(world);
+    assert!(took < Duration::from_secs(20), "a write was left alone: {took:?}");
+}
+
+/// More than a turn takes from one connection, and then nothing that would wake the loop.
+#[test]
+fn what_is_left_of_a_turn_is_read_in_the_next() {
+    for seed in 0..8 {
+        let payload = vec![0xAB; 7 << 20].into();
+        let big = Step::Message { opcode: 2, payload, fragments: 1, pings: false };
+        let steps = vec![big, Step::Settle, Step::Close(None)];
+        let mut world = world(Config::default(), vec![(Kind::Good, steps)], 16 << 20);
+        world.dice = Dice::new(seed);
+        world.is_epoll = false; // no other news say that there is more to read
+        world.links[0].in_max = 16 << 20;
+        let took = comes_to_a_good_end(world);
+        assert!(took < Duration::from_secs(20), "it was left alone: {took:?}");
+    }
+}
+
+/// Whole messages make room, never the rest of one that has begun.
+#[test]
+fn the_oldest_messages_make_room_but_for_one_half_written() {
+    for seed in 0..20 {
+        let config = Config {
+            backlog_policy: BacklogPolicy::DropOldest,
+            backlog_bytes_max: 30_000,
+            ..Config::default()
+        };
+        let pause = Step::Pause(Duration::from_secs(4));
+        let steps = vec![rest(4), pause, rest(16), Step::Close(None)];
+        let mut world = world(config, vec![(Kind::Good, steps)], 3_000);
+        world.dice = Dice::new(seed);
+        (world.clients[0].lossy, world.clients[0].is_trickling) = (true, true);
+        for at in 0..300 {
+            let len = world.dice.one_of(&[100, 3_000, 9_000]);
+            world.later(Duration::from_millis(5_000 + at * 30), Action::BroadcastOf(len));
+        }
+        comes_to_a_good_end(world);
+    }
 }
 
 /// A frame that alone fills the arena of a turn reaches every member.

@@ -459,7 +459,8 @@ impl Client {
     fn judge_end(&self, close: Option<Option<u16>>, ended: Ended) -> Result<(), String> {
         if self.close_got != close || !self.fin_got || self.reset_got || self.closes != [ended] {
             return Err(format!(
-                "ended with Close {:?}, FIN {}, reset {}, handler told {:?}; not {close:?}, {ended:?}",
+                "ended with Close {:?}, FIN {}, reset {}, handler told {:?}; \
+                 not {close:?}, {ended:?}",
                 self.close_got, self.fin_got, self.reset_got, self.closes
             ));
         }

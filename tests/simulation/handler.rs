@@ -239,6 +239,13 @@ impl Handler<Sim> for Echo {
         }
     }
 
+    fn drain(&mut self, peers: &mut Peers<Session, Sim>, id: ConnectionId) {
+        // What the same turn sent after that may have made it slow again.
+        if !peers.is_open(id) {
+            self.fail(format!("{id} has caught up, but is not open"));
+        }
+    }
+
     fn tick(&mut self, peers: &mut Peers<Session, Sim>) {
         self.check_memory(peers);
         let mut world = self.world.borrow_mut();

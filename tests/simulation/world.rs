@@ -54,6 +54,13 @@ pub enum Action {
     Stop,
 }
 
+/// What has become ready and was not reported.
+#[derive(Clone, Copy, Default)]
+struct News {
+    read: bool,
+    write: bool,
+}
+
 /// The network between one client and the loop.
 #[derive(Default)]
 pub struct Link {
@@ -74,7 +81,7 @@ pub struct Link {
     pub full: bool,
     pub was_full: bool,
     pub read_bytes: usize,
-    edge: bool,
+    news: News,
     id: Option<ConnectionId>,
     pub accepted: bool,
     pub dropped: bool,
@@ -115,6 +122,8 @@ pub struct World {
     /// Who is closed by the handler must get to know the code.
     pub must_hear_close: bool,
     pub is_traced: bool,
+    /// Epoll tells all of a connection's state with any news, kqueue only the news.
+    pub is_epoll: bool,
     agenda: BinaryHeap<Reverse<(Duration, u64, Action)>>,
     sequence: u64,
     queue: VecDeque<usize>,
@@ -146,7 +155,8 @@ impl World {
         let mut dice = Dice::new(seed);
         let config = script::config(&mut dice);
         let now = Duration::from_millis(dice.below(5_000) as u64);
-        let mut world = Self { planted, now, ..Self::empty(dice, config) };
+        let is_epoll = !dice.once_in(3);
+        let mut world = Self { planted, now, is_epoll, ..Self::empty(dice, config) };
         script::people(&mut world);
         world
     }
@@ -172,6 +182,7 @@ impl World {
             is_all_or_none: false,
             must_hear_close: false,
             is_traced: false,
+            is_epoll: true,
             agenda: BinaryHeap::new(),
             sequence: 0,
             queue: VecDeque::new(),
@@ -350,7 +361,7 @@ impl World {
 
     /// Something is new on a connection.
     pub fn touch(&mut self, number: usize) {
-        self.links[number].edge = true;
+        self.links[number].news = News { read: true, write: true };
     }
 
     /// Some of what is in flight arrives.
@@ -373,7 +384,7 @@ impl World {
         }
         link.inbox.extend(link.flight.drain(..n));
         link.fin |= ended;
-        link.edge |= n > 0 || ended;
+        link.news.read |= n > 0 || ended;
         self.arm_arrival(number);
     }
 
@@ -427,7 +438,8 @@ impl World {
         if link.full && link.outbox.len() <= link.out_max * 2 / 3 {
             link.full = false;
             client.said_at = self.now; // to read is a sign of life, too
-            link.edge |= !(self.planted == Some(Fault::LoseWritableEdge) && self.dice.once_in(9));
+            let is_lost = self.planted == Some(Fault::LoseWritableEdge) && self.dice.once_in(9);
+            link.news.write |= !is_lost;
         }
         let now = self.now;
         let mut result = client.receive(&bytes, now);
@@ -467,20 +479,23 @@ impl World {
             ready.push(news(Source::Mailbox));
         }
         for link in &mut self.links {
-            let Some(id) = link.id.filter(|_| link.edge && !link.dropped) else { continue };
+            let News { read, write } = link.news;
+            let has_news = (read || write) && !link.dropped;
+            let Some(id) = link.id.filter(|_| has_news) else { continue };
             if !ready.is_empty() && self.dice.once_in(4) {
                 continue; // with a later wait
             }
-            link.edge = false;
+            link.news = News::default();
             if self.planted == Some(Fault::LoseReadableEdge) && self.dice.once_in(20) {
                 continue;
             }
+            let (read, write) = (read || self.is_epoll, write || self.is_epoll);
             ready.push(Ready {
                 source: Source::Connection(id),
-                readable: !link.inbox.is_empty() || link.fin || link.reset,
-                writable: !link.full || link.reset,
-                read_closed: link.fin || link.reset,
-                error: link.reset,
+                readable: read && (!link.inbox.is_empty() || link.fin || link.reset),
+                writable: write && (!link.full || link.reset),
+                read_closed: read && (link.fin || link.reset),
+                error: read && link.reset,
             });
         }
         if ready.is_empty() {
@@ -529,7 +544,7 @@ impl World {
             return Err(io::Error::other("no more watches"));
         }
         self.links[number].id = Some(id);
-        self.links[number].edge = true; // epoll tells of what is there already
+        self.touch(number); // epoll tells of what is there already
         Ok(())
     }
 
@@ -557,10 +572,11 @@ impl World {
         }
     }
 
-    /// What the configuration promises that a peer is owed at most: the limit and one message, with
-    /// its header and bookkeeping.
+    /// What the configuration promises that a peer is owed at most: the limit, one message with its
+    /// header and bookkeeping, and what a turn may hold.
     pub fn backlog_bound(&self) -> usize {
-        self.config.backlog_bytes_max + self.largest + 200
+        const TURN_BYTES: usize = 1 << 20;
+        self.config.backlog_bytes_max + self.largest + 200 + TURN_BYTES
     }
 
     pub fn is_lossy(&self) -> bool {

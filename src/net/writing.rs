@@ -1,0 +1,210 @@
+//! Writing what peers are owed.
+//!
+//! Owns the end of a turn: who takes everything, who gets a backlog, and what follows from it.
+//! Never encodes a message.
+
+use std::io::{self, IoSlice};
+
+use super::backlog::Backlog;
+use super::deadline::Wait;
+use super::peer::Stage;
+use super::turn::{Chain, Owed, SLICES_MAX, Turn};
+use super::{CloseReason, ConnectionId, Message, Peers, Platform, SendError, Stream};
+use crate::frame::{HEADER_LEN_MAX, Header};
+
+impl<S, P: Platform> Peers<S, P> {
+    /// Sends a message without copying it: what is pending, the header and the payload go out in
+    /// one system call, and only what the socket does not take is kept.
+    pub(super) fn send_large(
+        &mut self,
+        id: ConnectionId,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
+        let index = id.slot();
+        let mut header = [0; HEADER_LEN_MAX];
+        let header_len = Header {
+            fin: true,
+            rsv: 0,
+            opcode: message.kind.opcode(),
+            mask: None,
+            payload_len: message.payload.len() as u64,
+        }
+        .encode(&mut header);
+        let frame = [&header[..header_len], message.payload];
+        self.flush_peer(index); // a longer chain, or a backlog, goes first
+        let peer = &mut self.table[index];
+        if let Some(backlog) = &mut peer.backlog {
+            backlog.push_frame(frame, 0);
+        } else {
+            let written = match write_frame(&mut peer.stream, frame) {
+                Ok(written) => written,
+                Err(_) => {
+                    self.given_out.push((id, CloseReason::Lost));
+                    return Err(SendError::Closed);
+                }
+            };
+            if written < header_len + message.payload.len() {
+                peer.backlog = Some(Box::new(Backlog::new()));
+                if let Some(backlog) = &mut peer.backlog {
+                    backlog.push_frame(frame, written);
+                }
+                self.wait_for(index, Wait::Write);
+            }
+        }
+        self.touch(index);
+        Ok(())
+    }
+
+    /// Writes what this turn owes. Who cannot take it all gets a backlog.
+    pub(super) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            let index = index as usize;
+            if let Some(peer) = self.table.get_mut(index) {
+                peer.dirty = false;
+                self.flush_peer(index);
+                self.settle(index);
+            }
+        }
+        self.dirty = dirty;
+        self.turn.clear();
+    }
+
+    /// Writes what one peer is owed, before more is read from it.
+    pub(super) fn flush_early(&mut self, index: usize) {
+        if self.table[index].dirty {
+            self.flush_peer(index);
+            self.settle(index);
+        }
+    }
+
+    /// Whether a flush has something to do.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    fn flush_peer(&mut self, index: usize) {
+        let peer = &mut self.table[index];
+        let mut chain = std::mem::replace(&mut peer.chain, Chain::EMPTY);
+        let mut written = 0;
+        if peer.backlog.is_none() {
+            match write_chain(&mut peer.stream, &self.turn, &mut chain) {
+                Ok(n) => written = n,
+                Err(_) => {
+                    let id = self.id(index);
+                    return self.given_out.push((id, CloseReason::Lost));
+                }
+            }
+        }
+        if chain.is_empty() {
+            return;
+        }
+        let backlog = peer.backlog.get_or_insert_with(|| Box::new(Backlog::new()));
+        for (owed, droppable) in self.turn.owed(chain) {
+            let len = owed.bytes().len();
+            if written >= len {
+                written -= len;
+                continue;
+            }
+            match owed {
+                Owed::Bytes(bytes) => backlog.push_bytes(bytes, written, droppable),
+                Owed::Shared(frame) => backlog.push_shared(frame, written),
+            }
+            written = 0;
+        }
+        if peer.wait != Wait::Write {
+            self.wait_for(index, Wait::Write);
+        }
+    }
+
+    /// Draws the conclusions from what a peer is still owed.
+    fn settle(&mut self, index: usize) {
+        let id = self.id(index);
+        let peer = &mut self.table[index];
+        match &peer.backlog {
+            Some(backlog) => peer.paused |= backlog.charge() >= self.config.backlog_high_bytes,
+            None if peer.stage == Stage::Ending && peer.chain.is_empty() => self.written.push(id),
+            None => {}
+        }
+    }
+
+    /// The socket of a slow peer has room again.
+    pub(super) fn drain_backlog(&mut self, index: usize) {
+        let id = self.id(index);
+        let peer = &mut self.table[index];
+        let Some(backlog) = &mut peer.backlog else { return };
+        match write_backlog(&mut peer.stream, backlog) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_) => return self.given_out.push((id, CloseReason::Lost)),
+        }
+        let is_empty = backlog.is_empty();
+        let mut pong = None;
+        if backlog.charge() <= self.config.backlog_low_bytes {
+            pong = backlog.take_pong();
+            if std::mem::take(&mut peer.paused) {
+                self.resumed.push(id);
+            }
+        }
+        if is_empty {
+            peer.backlog = None;
+        }
+        self.rest(index); // it has read something: its time begins anew
+        if let Some(pong) = pong {
+            self.pong(index, pong.payload());
+        }
+        self.settle(index);
+    }
+}
+
+/// Writes the front of a frame, as much as the socket takes.
+fn write_frame<T: Stream>(stream: &mut T, frame: [&[u8]; 2]) -> io::Result<usize> {
+    loop {
+        match stream.write_vectored(&frame.map(IoSlice::new)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            result => return result,
+        }
+    }
+}
+
+/// Writes the front of a chain, as much as the socket takes. Leaves in `chain` what was not written
+/// whole, and says how many bytes of that were.
+fn write_chain<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
+    while !chain.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (count, len, rest) = turn.gather(*chain, &mut slices);
+        let written = match (count, &slices) {
+            (1, [only, ..]) => stream.write(only),
+            _ => stream.write_vectored(&slices[..count]),
+        };
+        match written {
+            Ok(n) if n == len => *chain = rest,
+            Ok(n) => return Ok(n), // the socket is full: it will say when it is not
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(0)
+}
+
+/// Writes a backlog until the socket is full. Says how many bytes it took.
+fn write_backlog<T: Stream>(stream: &mut T, backlog: &mut Backlog) -> io::Result<usize> {
+    let mut total = 0;
+    while !backlog.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = backlog.gather(&mut slices);
+        match stream.write_vectored(&slices[..count]) {
+            Ok(0) => break,
+            Ok(n) => {
+                backlog.advance(n);
+                total += n;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
+}
