@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::arrivals::{Arrivals, Arrived, Incoming, Taken};
+use super::compression::Compression;
 use super::deadline::Deadline;
 use super::input::Input;
 use super::masks::Masks;
@@ -15,6 +16,7 @@ use super::opening::Opened;
 use super::output::{Flushed, Output};
 use super::transport::Transport;
 use super::{Answer, ClientError, Connect, Step};
+use crate::extension::Direction;
 use crate::frame::CloseCode;
 use crate::proto::{Close, Delivery, Inbound, Message, Outbound, ProtocolError, SendError};
 use crate::proto::{Settings, Spare};
@@ -47,6 +49,7 @@ pub struct Client {
     transport: Transport,
     inbound: Inbound,
     outbound: Outbound,
+    compression: Compression,
     /// In chunks whatever the caller wants: the message then grows where it is lent from, and is
     /// copied once.
     settings: Settings,
@@ -92,10 +95,13 @@ impl Client {
         opened: Opened,
         settings: Settings,
         times: Times,
+        compression: Compression,
     ) -> Self {
+        let incoming = opened.params.map_or(Direction::PLAIN, Direction::of_server);
         Self {
             transport,
-            inbound: Inbound::new(),
+            inbound: Inbound::with_extension(incoming),
+            compression,
             outbound: Outbound::new(),
             delivery: settings.delivery,
             settings: Settings { delivery: Delivery::Chunks, ..settings },
@@ -163,7 +169,20 @@ impl Client {
     /// still in the way, it was not taken at all. A server that waits for this client to read is
     /// one reason; then read.
     pub fn send(&mut self, message: Message<'_>) -> Result<(), ClientError> {
-        self.say(|outbound, mask, out| outbound.send(message, Some(mask), out))
+        let Some(payload) = self.compression.deflate(message.payload).map(<[u8]>::to_vec) else {
+            return self.say(|outbound, mask, out| outbound.send(message, Some(mask), out));
+        };
+        let message = Message { payload: &payload, ..message };
+        let said = self.say(|outbound, mask, out| outbound.send_deflated(message, Some(mask), out));
+        if said.is_err() {
+            self.compression.restart();
+        }
+        said
+    }
+
+    /// Whether permessage-deflate was agreed.
+    pub const fn is_compressed(&self) -> bool {
+        self.compression.is_on()
     }
 
     /// Sends a ping of at most 125 bytes; what is longer is cut. The pong comes by

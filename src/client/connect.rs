@@ -7,9 +7,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::blocking::{Client, Times};
+use super::compression::Compression;
 use super::deadline::Deadline;
-use super::opening::{self, Opening};
+use super::opening::{self, Limits, Opening};
 use super::{Answer, ClientError, Proxy, ProxyError, Url, UrlError, dial, masks};
+use crate::extension::{self, Mode};
 use crate::handshake::ClientRequest;
 use crate::http::HeadLimits;
 use crate::proto::{Role, Settings};
@@ -45,6 +47,7 @@ pub struct Connect {
     limits: HeadLimits,
     body_bytes_max: usize,
     settings: Settings,
+    compression: extension::Config,
 }
 
 /// Header lines to be sent. What they hold may be secret.
@@ -71,6 +74,7 @@ impl Connect {
             limits: HeadLimits::default(),
             body_bytes_max: 64 << 10,
             settings: Settings::new(Role::Client),
+            compression: extension::Config::new(Mode::Off),
         }
     }
 
@@ -167,6 +171,13 @@ impl Connect {
         self
     }
 
+    /// Offers permessage-deflate (RFC 7692). Default: not.
+    #[must_use]
+    pub const fn compression(mut self, config: extension::Config) -> Self {
+        self.compression = config;
+        self
+    }
+
     pub(super) const fn times(&self) -> &Times {
         &self.times
     }
@@ -208,13 +219,19 @@ impl Connect {
             return Err(ClientError::TlsNotBuilt);
         }
         let (mut transport, turn) = dial::dial(url, proxy.as_ref(), &self.limits, deadline)?;
-        let opening =
-            opening::open(&mut transport, &request, &self.limits, self.body_bytes_max, deadline)?;
+        let limits = Limits {
+            head: &self.limits,
+            body_bytes_max: self.body_bytes_max,
+            compression: &self.compression,
+        };
+        let opening = opening::open(&mut transport, &request, limits, deadline)?;
         drop(turn); // CONNECTING ends here, in one way or the other
         match opening {
             Opening::Refused(answer) => Ok(Err(answer)),
             Opening::Opened(opened) => {
-                Ok(Ok(Client::new(transport, opened, self.settings.clone(), self.times.clone())))
+                let compression = Compression::new(self.compression, opened.params);
+                let (settings, times) = (self.settings.clone(), self.times.clone());
+                Ok(Ok(Client::new(transport, opened, settings, times, compression)))
             }
         }
     }
@@ -240,9 +257,11 @@ impl Connect {
         Ok(request)
     }
 
-    /// The value of Sec-WebSocket-Extensions: where permessage-deflate is offered once it is built.
-    const fn extension_offer(&self) -> Option<Cow<'static, str>> {
-        None
+    /// The value of Sec-WebSocket-Extensions.
+    fn extension_offer(&self) -> Option<String> {
+        let mut offer = String::new();
+        extension::write_offer(&self.compression, &mut offer);
+        (!offer.is_empty()).then_some(offer)
     }
 }
 

@@ -38,6 +38,9 @@ pub enum ClientError {
     /// The server's half of the handshake is wrong (RFC 6455, section 4.1).
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    /// The server's answer about permessage-deflate is wrong (RFC 7692, section 5).
+    #[error(transparent)]
+    Extension(#[from] crate::extension::AnswerError),
     /// The server answered as plain HTTP: a refusal, or a redirect that is not followed.
     #[error("the server answered {} instead of opening a WebSocket", .0.status_line())]
     Refused(Box<Answer>),
@@ -120,6 +123,7 @@ impl ClientError {
             }
             Self::Head(_)
             | Self::Answer(_)
+            | Self::Extension(_)
             | Self::Refused(_)
             | Self::TooManyRedirects
             | Self::Redirect
@@ -145,6 +149,7 @@ impl ClientError {
             | Self::Connect { .. }
             | Self::Head(_)
             | Self::Answer(_)
+            | Self::Extension(_)
             | Self::Refused(_)
             | Self::TooManyRedirects
             | Self::Redirect

@@ -30,6 +30,7 @@
 mod answer;
 mod arrivals;
 mod blocking;
+mod compression;
 mod connect;
 mod connecting;
 mod deadline;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::deadline::Deadline;
 use super::transport::Transport;
 use super::{Answer, ClientError, Step};
+use crate::extension::{self, Params};
 use crate::handshake::{AnswerError, ClientRequest};
 use crate::http::{Body, HeadLimits, HeadScan, HeaderSlots, ResponseHead, dechunk};
 
@@ -29,17 +30,26 @@ pub(super) enum Opening {
 pub(super) struct Opened {
     pub(super) answer: Answer,
     pub(super) subprotocol: Option<String>,
+    pub(super) params: Option<Params>,
     pub(super) glued: Vec<u8>,
+}
+
+/// What bounds an answer, and what was offered.
+#[derive(Clone, Copy)]
+pub(super) struct Limits<'a> {
+    pub(super) head: &'a HeadLimits,
+    pub(super) body_bytes_max: usize,
+    pub(super) compression: &'a extension::Config,
 }
 
 /// Sends the request and judges the answer.
 pub(super) fn open(
     transport: &mut Transport,
     request: &ClientRequest,
-    limits: &HeadLimits,
-    body_bytes_max: usize,
+    limits: Limits<'_>,
     deadline: Deadline,
 ) -> Result<Opening, ClientError> {
+    let Limits { head: limits, body_bytes_max, compression } = limits;
     let mut out = Vec::new();
     request.encode(&mut out);
     write_all(transport, &out, deadline, Step::Handshake)?;
@@ -51,10 +61,15 @@ pub(super) fn open(
     let answer = Answer::new(&response);
     match request.verify(&response) {
         Ok(accepted) => {
-            // This is where permessage-deflate looks at `accepted.extensions()`: without an offer
-            // there are none, or `verify` would have failed.
             let subprotocol = accepted.subprotocol().map(str::to_owned);
-            Ok(Opening::Opened(Opened { answer, subprotocol, glued: rest.to_vec() }))
+            // Without an offer there are none, or `verify` would have failed.
+            let mut extensions = accepted.extensions();
+            let params = extensions.next().map(|answer| {
+                let list = answer.params().map(|param| (param.name, param.value));
+                extension::verify_answer(list, compression)
+            });
+            let (params, glued) = (params.transpose()?, rest.to_vec());
+            Ok(Opening::Opened(Opened { answer, subprotocol, params, glued }))
         }
         Err(AnswerError::Status(_)) => {
             // RFC 9112, section 6.3: these have no body, whatever their headers say.

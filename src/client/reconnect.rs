@@ -90,6 +90,7 @@ impl Ending {
             ClientError::Proxy(ProxyError::Head(_) | ProxyError::Surplus)
             | ClientError::Head(_)
             | ClientError::Answer(_)
+            | ClientError::Extension(_)
             | ClientError::TooManyRedirects
             | ClientError::Redirect
             | ClientError::Protocol(_) => Self::Broken,
