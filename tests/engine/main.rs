@@ -8,6 +8,7 @@ mod common;
 
 mod compression;
 mod delivery;
+mod dialling;
 mod loops;
 mod verdicts;
 
