@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use throng::client::{Client, ClientError, Connect, Incoming};
+use throng::extension::{Config, Mode};
 use throng::proto::Message;
 
 /// The suite lets the slowest of its cases take this long, and says nothing meanwhile.
@@ -61,7 +62,11 @@ fn run_all(url: &str, agent: &str) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn open(url: &str) -> Result<Client, ClientError> {
-    Connect::to(url).read_timeout(Some(PATIENCE)).write_timeout(Some(PATIENCE)).open()
+    Connect::to(url)
+        .compression(Config::new(Mode::Dedicated))
+        .read_timeout(Some(PATIENCE))
+        .write_timeout(Some(PATIENCE))
+        .open()
 }
 
 fn case_count(url: &str) -> Result<u32, Box<dyn std::error::Error>> {

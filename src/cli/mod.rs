@@ -2,6 +2,7 @@
 //!
 //! Owns the commands. Uses only what the library offers to everyone.
 
+mod connect;
 mod echo;
 mod options;
 mod serving;
@@ -9,6 +10,7 @@ mod serving;
 use std::io::{self, IsTerminal};
 
 use clap::{Parser, Subcommand};
+use connect::ConnectOptions;
 use options::ServerOptions;
 use throng::hub::Hub;
 use tracing_subscriber::EnvFilter;
@@ -27,6 +29,8 @@ enum Command {
     Serve(ServerOptions),
     /// Run a server that sends every message back, on every path.
     Echo(ServerOptions),
+    /// Open a WebSocket: type, or pipe, and see what comes back.
+    Connect(ConnectOptions),
 }
 
 pub fn run() -> io::Result<()> {
@@ -46,5 +50,6 @@ pub fn run() -> io::Result<()> {
             serving::run(&options, |index, mailboxes| Hub::new(index, mailboxes.clone()))
         }
         Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
+        Command::Connect(options) => connect::run(&options),
     }
 }

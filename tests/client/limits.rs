@@ -157,15 +157,15 @@ fn limits_of_messages_and_fragments() {
 /// what is owed the newest comes at the end.
 #[test]
 fn a_flood_of_pings_that_nobody_reads_the_pongs_of() {
-    const PINGS: u32 = 400_000;
+    const PINGS: u32 = 120_000;
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let (mut client, peer) = open(move |session| {
-        let mut sent = 0_u32;
-        while sent < PINGS {
-            let frames = (sent..sent + 1000).map(|at| Frame::ping(at.to_be_bytes()));
-            let bytes: Vec<u8> = frames.flat_map(|frame| frame.unmasked().bytes()).collect();
-            session.send(bytes);
-            sent += 1000;
+        // More than the two sockets can hold: 16 MB of pongs.
+        let ping = |at: u32| Frame::ping([&at.to_be_bytes()[..], &[0; 121]].concat());
+        socket2::SockRef::from(session.stream()).set_recv_buffer_size(4096).expect("an option");
+        for start in (0..PINGS).step_by(1000) {
+            let frames = (start..start + 1000).map(|at| ping(at).unmasked().bytes());
+            session.send(frames.collect::<Vec<_>>().concat());
         }
         session.send_frame(Frame::text("done"));
         wait.recv().expect("the client says when");
@@ -173,12 +173,12 @@ fn a_flood_of_pings_that_nobody_reads_the_pongs_of() {
         while newest != Some(PINGS - 1) {
             let (frame, _) = session.read_frame();
             assert_eq!(frame.opcode, PONG);
-            let at = u32::from_be_bytes(frame.payload.try_into().expect("four bytes"));
+            let at = u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes"));
             assert!(newest < Some(at), "out of order");
             newest = Some(at);
             pongs += 1;
         }
-        assert!(pongs <= PINGS);
+        assert!(pongs < PINGS, "nothing was left out: the sockets held it all");
         session.send_frame(Frame::text("the newest was there"));
         session.read_to_end();
     });
@@ -239,6 +239,27 @@ fn a_heartbeat_does_not_blame_the_server_for_a_slow_reader() {
     );
     std::thread::sleep(beat * 4);
     assert_eq!(client.read().unwrap(), Incoming::Message(Message::text("early")));
+    drop(client);
+    peer.join();
+}
+
+/// Nor is a pong that came late, and waits since then.
+#[test]
+fn a_heartbeat_takes_a_pong_that_nobody_was_there_to_read() {
+    let beat = Duration::from_millis(60);
+    let (mut client, peer) = open_with(
+        |it| it.heartbeat(Some(beat)).read_timeout(Some(beat * 3 / 2)),
+        move |session| {
+            let (frame, _) = session.read_frame();
+            std::thread::sleep(beat * 2 / 3);
+            session.send_frame(Frame::pong(frame.payload));
+            session.read_to_end();
+        },
+    );
+    let error = client.read().expect_err("the pong comes later");
+    assert!(matches!(error, ClientError::Timeout(Step::Read)), "{error}");
+    std::thread::sleep(beat * 3);
+    assert_eq!(client.read().unwrap(), Incoming::Pong(b""));
     drop(client);
     peer.join();
 }

@@ -10,6 +10,7 @@ mod peer;
 
 mod answers;
 mod closing;
+mod compression;
 mod frames;
 mod limits;
 mod reconnecting;

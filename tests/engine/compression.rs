@@ -8,6 +8,7 @@ use throng::net::{Chunk, Config, ConnectionId, Handler, Message, Peers, SharedFr
 use throng::proto::Delivery;
 
 use crate::Running;
+use crate::common::client::{Chunking, each_chunking};
 use crate::common::frame::Received;
 use crate::common::http::Upgrade;
 use crate::common::{Frame, RawClient, eventually};
@@ -54,6 +55,7 @@ struct Zipped {
     /// Whether each side starts every message anew.
     server_resets: bool,
     client_resets: bool,
+    chunking: Chunking,
 }
 
 impl Zipped {
@@ -72,7 +74,8 @@ impl Zipped {
         let server_resets = agreed.contains("server_no_context_takeover");
         let client_resets = agreed.contains("client_no_context_takeover");
         let inflater = Inflater::new();
-        (Self { client, deflater, inflater, server_resets, client_resets }, agreed)
+        let chunking = Chunking::Whole;
+        (Self { client, deflater, inflater, server_resets, client_resets, chunking }, agreed)
     }
 
     fn deflate(&mut self, payload: &[u8]) -> Vec<u8> {
@@ -86,7 +89,17 @@ impl Zipped {
 
     fn send(&mut self, payload: &str) {
         let deflated = self.deflate(payload.as_bytes());
-        self.client.send(Frame::text(deflated).rsv(RSV1).bytes());
+        self.send_frame(&Frame::text(deflated).rsv(RSV1));
+    }
+
+    fn send_frame(&mut self, frame: &Frame) {
+        self.client.send_chunked(&frame.bytes(), self.chunking);
+    }
+
+    /// The same, with what it sends cut in this way.
+    fn cut(mut self, chunking: Chunking) -> Self {
+        self.chunking = chunking;
+        self
     }
 
     /// The next message, inflated, and how long it was on the wire.
@@ -129,21 +142,36 @@ fn words(n: usize) -> String {
     (0..n).map(|i| format!("word{} ", i * 7919 % 1000)).collect()
 }
 
+/// Also row 106: what was asked for is echoed.
 #[test]
-fn shared_keeps_no_context_on_either_side() {
+fn row_117_without_takeover_each_message_starts_anew() {
     let server = room(config(Mode::Shared));
-    let (mut client, agreed) = Zipped::open(&server, OFFER);
-    assert!(agreed.contains("server_no_context_takeover"), "{agreed}");
-    assert!(agreed.contains("client_no_context_takeover"), "{agreed}");
-    let text = words(200);
-    let first = client.expect_echo(&text);
-    assert!(first < text.len() / 2, "{first} of {}", text.len());
-    assert_eq!(client.expect_echo(&text), first, "each message begins anew");
-    assert_eq!(client.expect_echo("short"), 5, "too short to be worth it");
+    each_chunking(|chunking| {
+        let (client, agreed) = Zipped::open(&server, OFFER);
+        let mut client = client.cut(chunking);
+        assert!(agreed.contains("server_no_context_takeover"), "{agreed}");
+        assert!(agreed.contains("client_no_context_takeover"), "{agreed}");
+        let text = words(200);
+        let first = client.expect_echo(&text);
+        assert!(first < text.len() / 2, "{first} of {}", text.len());
+        assert_eq!(client.expect_echo(&text), first, "each message begins anew");
+        assert_eq!(client.expect_echo("short"), 5, "too short to be worth it");
+    });
 }
 
 #[test]
-fn dedicated_keeps_both_contexts_as_far_as_the_budget_goes() {
+fn row_106_server_no_context_takeover_is_echoed_and_kept() {
+    let server = room(config(Mode::Dedicated));
+    let offer = "permessage-deflate; server_no_context_takeover";
+    let (mut client, agreed) = Zipped::open(&server, offer);
+    assert!(agreed.contains("server_no_context_takeover"), "{agreed}");
+    assert!(!agreed.contains("client_no_context_takeover"), "{agreed}");
+    let text = words(200);
+    assert_eq!(client.expect_echo(&text), client.expect_echo(&text));
+}
+
+#[test]
+fn row_118_contexts_are_kept_as_far_as_the_budget_goes() {
     let server = room(Config { deflate_budget_bytes: 400 << 10, ..config(Mode::Dedicated) });
     let (mut rich, agreed) = Zipped::open(&server, OFFER);
     assert!(!agreed.contains("no_context_takeover"), "{agreed}");
@@ -165,7 +193,7 @@ fn dedicated_keeps_both_contexts_as_far_as_the_budget_goes() {
 
 /// RFC 7692 section 7.1.2.1: Autobahn does not notice a server that ignores this.
 #[test]
-fn a_window_that_was_agreed_is_kept() {
+fn row_116_a_window_that_was_agreed_is_kept() {
     let server = room(config(Mode::Dedicated));
     let (mut client, agreed) =
         Zipped::open(&server, "permessage-deflate; server_max_window_bits=9");
@@ -186,28 +214,88 @@ fn a_window_that_was_agreed_is_kept() {
     assert!(wide < twice * 7 / 10, "{wide} with a window of 2^15");
 }
 
-#[test]
-fn odd_offers_are_declined_and_the_next_is_taken() {
+/// This offer alone is declined and the connection goes on; behind it, the next is taken.
+fn is_declined(parameters: &str) {
     let server = room(config(Mode::Shared));
+    let bad = format!("permessage-deflate; {parameters}");
+    let (mut client, agreed) = Zipped::open(&server, &bad);
+    assert_eq!(agreed, "", "{parameters}");
+    client.client.send(Frame::text("plain").bytes());
+    assert_eq!(client.read().0, "plain");
+    let both = format!("{bad}, permessage-deflate; server_max_window_bits=\"10\"");
+    let (mut client, agreed) = Zipped::open(&server, &both);
+    assert!(agreed.contains("server_max_window_bits=10"), "{parameters}: {agreed}");
+    client.expect_echo(&words(20));
+}
+
+#[test]
+fn row_101_an_unknown_parameter_is_declined() {
+    is_declined("unknown");
+    is_declined("server_max_window_bits=10; unknown=1");
+}
+
+#[test]
+fn row_102_an_invalid_value_is_declined() {
     for bad in [
-        "; unknown",
-        "; server_max_window_bits=8",
-        "; server_max_window_bits=08",
-        "; server_max_window_bits",
-        "; client_no_context_takeover=1",
-        "; server_no_context_takeover; server_no_context_takeover",
+        "server_max_window_bits=7",
+        "server_max_window_bits=16",
+        "server_max_window_bits=08",
+        "server_max_window_bits=+9",
+        "server_max_window_bits",
+        "client_max_window_bits=abc",
+        "client_no_context_takeover=1",
+        "server_no_context_takeover=true",
     ] {
-        let (_, agreed) = Zipped::open(&server, &format!("permessage-deflate{bad}"));
-        assert_eq!(agreed, "", "{bad}");
-        let both =
-            format!("permessage-deflate{bad}, permessage-deflate; server_max_window_bits=\"10\"");
-        let (mut client, agreed) = Zipped::open(&server, &both);
-        assert!(agreed.contains("server_max_window_bits=10"), "{bad}: {agreed}");
-        assert!(!agreed.contains("client_max_window_bits"), "not offered: {agreed}");
-        client.expect_echo(&words(20));
+        is_declined(bad);
     }
+}
+
+#[test]
+fn row_103_a_repeated_parameter_is_declined() {
+    is_declined("server_no_context_takeover; server_no_context_takeover");
+    is_declined("client_max_window_bits; client_max_window_bits=10");
+}
+
+/// Raw DEFLATE has no window of 2^8 in zlib.
+#[test]
+fn row_104_what_cannot_be_honoured_is_declined() {
+    is_declined("server_max_window_bits=8");
+}
+
+#[test]
+fn row_105_all_declined_goes_on_uncompressed() {
+    is_declined("a; b");
     let off = room(config(Mode::Off));
-    assert_eq!(Zipped::open(&off, OFFER).1, "");
+    let (mut client, agreed) = Zipped::open(&off, OFFER);
+    assert_eq!(agreed, "");
+    client.client.send(Frame::text(words(100)).bytes());
+    assert_eq!(client.read().0, words(100));
+}
+
+#[test]
+fn row_107_server_max_window_bits_is_answered_and_no_larger() {
+    let server = room(config(Mode::Dedicated));
+    for bits in 9..=15_u8 {
+        let offer = format!("permessage-deflate; server_max_window_bits={bits}");
+        let (mut client, agreed) = Zipped::open(&server, &offer);
+        let (_, answer) = agreed.split_once("server_max_window_bits=").expect("it is answered");
+        assert!((9..=bits).contains(&answer.trim().parse().expect("a number")), "{agreed}");
+        client.expect_echo(&words(300));
+    }
+}
+
+#[test]
+fn row_108_client_max_window_bits_only_where_it_was_offered() {
+    let mut config = config(Mode::Dedicated);
+    config.deflate.client_max_window_bits = 10;
+    let server = room(config);
+    let (_, agreed) = Zipped::open(&server, "permessage-deflate");
+    assert!(!agreed.contains("client_max_window_bits"), "{agreed}");
+    let (mut client, agreed) = Zipped::open(&server, OFFER);
+    assert!(agreed.contains("client_max_window_bits=10"), "{agreed}");
+    client.expect_echo(&words(300));
+    let (_, agreed) = Zipped::open(&server, "permessage-deflate; client_max_window_bits=8");
+    assert!(!agreed.contains("client_max_window_bits=8"), "never: {agreed}");
 }
 
 /// One broadcast, deflated once for each class, is right for every member: plain, with windows of
@@ -242,14 +330,14 @@ fn a_broadcast_suits_every_member() {
 
 /// A3: a thousand to one. Never more than the limit and a piece is held.
 #[test]
-fn a3_a_bomb_is_refused_while_it_is_inflated() {
+fn row_114_a3_the_limit_is_held_against_what_comes_out() {
     let mut config = config(Mode::Shared);
     config.settings.message_bytes_max = 1 << 20;
     let server = room(config);
     for (len, code) in [(1 << 20, None), ((1 << 20) + 1, Some(1009)), (64 << 20, Some(1009))] {
         let (mut client, _) = Zipped::open(&server, OFFER);
         let bomb = client.deflate(&vec![b'x'; len]);
-        client.client.send(Frame::binary(bomb).rsv(RSV1).bytes());
+        client.send_frame(&Frame::binary(bomb).rsv(RSV1));
         match code {
             None => assert_eq!(client.read().0.len(), len),
             Some(code) => client.client.expect_close(code),
@@ -257,31 +345,48 @@ fn a3_a_bomb_is_refused_while_it_is_inflated() {
     }
 }
 
-/// A9: RSV1 means something only where that was agreed, and only at the start of a message.
+/// These frames, on a connection with permessage-deflate, fail it.
+fn is_a_protocol_error(frames: &[Frame]) {
+    let server = room(config(Mode::Shared));
+    each_chunking(|chunking| {
+        let mut client = Zipped::open(&server, OFFER).0.cut(chunking);
+        for frame in frames {
+            client.send_frame(frame);
+        }
+        client.client.expect_close(1002);
+    });
+}
+
+/// A9: RSV1 without an agreement.
 #[test]
-fn a9_rsv1_without_its_reason_fails() {
+fn a9_rsv1_means_nothing_where_nothing_was_agreed() {
     let server = room(config(Mode::Shared));
     let mut plain = server.open("/");
     plain.send(Frame::text("x").rsv(RSV1).bytes());
     plain.expect_close(1002);
-    let cases = [
-        vec![Frame::ping("p").rsv(RSV1)],
-        vec![Frame::text("x").unfinished(), Frame::continuation("y").rsv(RSV1)],
-        vec![Frame::text("x").rsv(2)],
-        vec![Frame::text("x").rsv(RSV1 | 1)],
-    ];
-    for frames in cases {
-        let (mut client, _) = Zipped::open(&server, OFFER);
-        for frame in frames {
-            client.client.send(frame.bytes());
-        }
-        client.client.expect_close(1002);
+}
+
+#[test]
+fn row_050_rsv2_and_rsv3_fail_also_with_deflate() {
+    for bits in [1, 2, 3, RSV1 | 1, RSV1 | 2] {
+        is_a_protocol_error(&[Frame::text("x").rsv(bits)]);
     }
+}
+
+#[test]
+fn row_111_rsv1_on_a_control_frame_fails() {
+    is_a_protocol_error(&[Frame::ping("p").rsv(RSV1)]);
+    is_a_protocol_error(&[Frame::close(1000, "").rsv(RSV1)]);
+}
+
+#[test]
+fn row_112_rsv1_on_a_continuation_fails() {
+    is_a_protocol_error(&[Frame::text("x").unfinished(), Frame::continuation("y").rsv(RSV1)]);
 }
 
 /// A11: what is no DEFLATE, or only the beginning of some, fails, and nobody else hears of it.
 #[test]
-fn a11_malformed_and_truncated_messages_fail_alone() {
+fn row_120_a11_malformed_and_truncated_messages_fail_alone() {
     let server = room(config(Mode::Shared));
     let (mut other, _) = Zipped::open(&server, OFFER);
     let text = words(100);
@@ -293,45 +398,70 @@ fn a11_malformed_and_truncated_messages_fail_alone() {
             1 => bytes = vec![0x07; 20],
             _ => bytes = b"plain text".to_vec(),
         }
-        client.client.send(Frame::text(bytes).rsv(RSV1).bytes());
+        client.send_frame(&Frame::text(bytes).rsv(RSV1));
         client.client.expect_close(1007);
         other.expect_echo(&text);
     }
 }
 
-/// RFC 7692 section 7.2.3: stored and final blocks, a message in fragments, an empty one, and
-/// messages that are not compressed in between.
+/// RFC 7692 section 7.2.3: stored and final blocks, and an empty message.
 #[test]
-fn every_kind_of_block_and_fragment_is_taken() {
+fn row_119_every_kind_of_block_is_taken() {
     let server = room(config(Mode::Dedicated));
-    let (mut client, _) = Zipped::open(&server, OFFER);
-    let stored = [0x00, 0x05, 0x00, 0xFA, 0xFF, b'H', b'e', b'l', b'l', b'o', 0x00];
-    let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0x00];
-    for bytes in [&stored[..], &last] {
-        client.client.send(Frame::text(bytes).rsv(RSV1).bytes());
-        assert_eq!(client.read().0, "Hello");
-        client.client.send(Frame::text("plain").bytes());
-        assert_eq!(client.read().0, "plain");
-    }
-    client.client.send(Frame::text([0x00]).rsv(RSV1).bytes());
-    assert_eq!(client.read().0, "");
-    let text = words(300);
-    let bytes = client.deflate(text.as_bytes());
-    let (front, back) = bytes.split_at(bytes.len() / 3);
-    client.client.send(Frame::text(front).rsv(RSV1).unfinished().bytes());
-    client.client.send(Frame::ping("between").bytes());
-    assert_eq!(client.client.read_frame().payload, b"between");
-    client.client.send(Frame::continuation("").unfinished().bytes());
-    client.client.send(Frame::continuation(back).bytes());
-    assert_eq!(client.read().0, text);
+    each_chunking(|chunking| {
+        let mut client = Zipped::open(&server, OFFER).0.cut(chunking);
+        let stored = [0x00, 0x05, 0x00, 0xFA, 0xFF, b'H', b'e', b'l', b'l', b'o', 0x00];
+        let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0x00];
+        let two = [0xF2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xCA, 0xC9, 0xC9, 0x07, 0x00];
+        for bytes in [&stored[..], &last, &two] {
+            client.send_frame(&Frame::text(bytes).rsv(RSV1));
+            assert_eq!(client.read().0, "Hello");
+        }
+        client.send_frame(&Frame::text([0x00]).rsv(RSV1));
+        assert_eq!(client.read().0, "");
+    });
 }
 
 #[test]
-fn bad_utf8_is_found_before_the_message_ends() {
+fn row_113_a_plain_message_leaves_the_window_alone() {
+    let server = room(config(Mode::Dedicated));
+    each_chunking(|chunking| {
+        let mut client = Zipped::open(&server, OFFER).0.cut(chunking);
+        let text = words(200);
+        let first = client.expect_echo(&text);
+        client.send_frame(&Frame::text("plain"));
+        assert_eq!(client.read().0, "plain");
+        assert!(client.expect_echo(&text) < first / 4, "it refers to what came before");
+    });
+}
+
+/// The tail is left out at the end of the message, not of each fragment; and a message in fragments
+/// leaves its context to the next.
+#[test]
+fn row_115_a_message_in_fragments_has_one_tail() {
+    let server = room(config(Mode::Dedicated));
+    each_chunking(|chunking| {
+        let mut client = Zipped::open(&server, OFFER).0.cut(chunking);
+        for round in 0..3 {
+            let text = words(300 + round);
+            let bytes = client.deflate(text.as_bytes());
+            let (front, back) = bytes.split_at(bytes.len() / 3);
+            client.send_frame(&Frame::text(front).rsv(RSV1).unfinished());
+            client.send_frame(&Frame::ping("between"));
+            assert_eq!(client.client.read_frame().payload, b"between");
+            client.send_frame(&Frame::continuation("").unfinished());
+            client.send_frame(&Frame::continuation(back));
+            assert_eq!(client.read().0, text);
+        }
+    });
+}
+
+#[test]
+fn row_114_bad_utf8_is_found_before_the_message_ends() {
     let server = room(config(Mode::Shared));
     let (mut client, _) = Zipped::open(&server, OFFER);
     let bytes = client.deflate(b"good \xFF bad");
-    client.client.send(Frame::text(bytes).rsv(RSV1).unfinished().bytes());
+    client.send_frame(&Frame::text(bytes).rsv(RSV1).unfinished());
     client.client.expect_close(1007);
 }
 
@@ -345,7 +475,7 @@ fn chunks_come_inflated() {
     let (mut client, _) = Zipped::open(&server, OFFER);
     for len in [0, 10, 1_000_000] {
         let bytes = client.deflate(&vec![7; len]);
-        client.client.send(Frame::binary(bytes).rsv(RSV1).bytes());
+        client.send_frame(&Frame::binary(bytes).rsv(RSV1));
         eventually("the last chunk", 5.0, || {
             chunks.lock().expect("no test panics with it").last().is_some_and(|chunk| chunk.1)
         });

@@ -23,8 +23,9 @@ const running = new Set();
 let passed = 0;
 let failed = 0;
 
-function start(command, stderr = 'inherit') {
-  const child = spawn(command[0], command.slice(1), { stdio: ['pipe', 'pipe', stderr] });
+function start(command) {
+  const child = spawn(command[0], command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, THRONG_LOG: 'warn' } });
   child.lines = createInterface({ input: child.stdout });
   child.ended = new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message)); // it could not be started

@@ -2,11 +2,11 @@
 //!
 //! Owns the threads that wait for it. Never interprets a line.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, SyncSender, sync_channel};
 use std::thread;
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGWINCH};
@@ -17,8 +17,10 @@ use super::keys::Keys;
 use super::screen::{Screen, Typed};
 use super::terminal;
 
-/// How many lines of a pipe wait at most: then the pipe waits.
-const LINES_WAITING_MAX: usize = 16;
+/// How many handfuls of lines wait at most: then the pipe waits.
+const HANDFULS_WAITING_MAX: usize = 4;
+/// How much is read of a pipe at once, and with it the size of a handful.
+const HANDFUL_BYTES: usize = 64 << 10;
 /// Beside the signal's number, what a shell shows of a process that a signal has ended.
 pub const ENDED_BY_SIGNAL: i32 = 128;
 
@@ -36,11 +38,11 @@ pub enum Happening {
     Broken(io::Error),
 }
 
-/// A line of a pipe, in order, at the session's pace.
+/// What comes of a pipe, in order, at the session's pace.
 #[derive(Debug)]
 pub enum Piped {
-    /// Without its line end.
-    Line(Vec<u8>),
+    /// All lines that were there already, without their line ends: at least one.
+    Lines(Vec<Vec<u8>>),
     TooLong,
     Broken(io::Error),
 }
@@ -80,33 +82,42 @@ pub fn take_keys(screen: Arc<Screen>, happenings: Sender<Happening>) -> io::Resu
 
 /// Reads lines; the end of the channel is the end of the input.
 pub fn take_lines(bytes_max: u64) -> io::Result<Receiver<Piped>> {
-    let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
+    let (sender, receiver) = sync_channel(HANDFULS_WAITING_MAX);
     thread::Builder::new().name("lines".into()).spawn(move || {
+        let mut input = BufReader::with_capacity(HANDFUL_BYTES, io::stdin());
         // Who does not listen any more has ended, and this thread ends with the process.
-        let _ = send_lines(&mut io::stdin().lock(), bytes_max, &sender);
+        let _ = send_lines(&mut input, bytes_max, &sender);
     })?;
     Ok(receiver)
 }
 
 fn send_lines(
-    input: &mut impl BufRead,
+    input: &mut BufReader<impl Read>,
     bytes_max: u64,
     lines: &SyncSender<Piped>,
-) -> Result<(), std::sync::mpsc::SendError<Piped>> {
+) -> Result<(), SendError<Piped>> {
+    let mut handful = Vec::new();
     loop {
         let mut line = Vec::new();
         // One more for the line end, and one to see that it is too long.
-        match input.take(bytes_max.saturating_add(2)).read_until(b'\n', &mut line) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {
-                line.pop_if(|byte| *byte == b'\n');
+        let read = input.take(bytes_max.saturating_add(2)).read_until(b'\n', &mut line);
+        line.pop_if(|byte| *byte == b'\n');
+        let fits = line.len() as u64 <= bytes_max;
+        if matches!(read, Ok(1..)) && fits {
+            handful.push(line);
+            if input.buffer().contains(&b'\n') {
+                continue;
             }
+        }
+        if !handful.is_empty() {
+            lines.send(Piped::Lines(std::mem::take(&mut handful)))?;
+        }
+        match read {
+            Ok(0) => return Ok(()),
+            Ok(_) if fits => {}
+            Ok(_) => return lines.send(Piped::TooLong),
             Err(error) => return lines.send(Piped::Broken(error)),
         }
-        if line.len() as u64 > bytes_max {
-            return lines.send(Piped::TooLong);
-        }
-        lines.send(Piped::Line(line))?;
     }
 }
 
@@ -148,14 +159,21 @@ mod tests {
     use super::*;
 
     fn lines(input: &[u8], bytes_max: u64) -> Vec<String> {
-        let (sender, receiver) = sync_channel(100);
-        send_lines(&mut &input[..], bytes_max, &sender).expect("there is room");
-        drop(sender);
-        let lines = receiver.iter().map(|line| match line {
-            Piped::Line(line) => String::from_utf8_lossy(&line).into_owned(),
-            other => format!("{other:?}"),
-        });
-        lines.collect()
+        let mut all = Vec::new();
+        for capacity in [1, 3, 100] {
+            let (sender, receiver) = sync_channel(100);
+            let mut input = BufReader::with_capacity(capacity, input);
+            send_lines(&mut input, bytes_max, &sender).expect("there is room");
+            drop(sender);
+            let lines = receiver.iter().flat_map(|piped| match piped {
+                Piped::Lines(lines) => lines,
+                other => vec![format!("{other:?}").into_bytes()],
+            });
+            all.push(lines.map(|line| String::from_utf8_lossy(&line).into_owned()).collect());
+        }
+        let last: Vec<String> = all.pop().unwrap_or_default();
+        assert!(all.iter().all(|lines| *lines == last), "{all:?}: {last:?}");
+        last
     }
 
     #[test]

@@ -197,11 +197,7 @@ impl Screen {
     /// Writes whole lines where the row is, which moves down.
     fn above_row(&self, lines: &str) -> io::Result<()> {
         let row = self.row();
-        if row.shown {
-            put(&format!("\r\x1b[K{lines}{}", self.drawn(&row)))
-        } else {
-            put(lines)
-        }
+        if row.shown { put(&format!("\r\x1b[K{lines}{}", self.drawn(&row))) } else { put(lines) }
     }
 
     /// The row becomes a line as others: whole, however long.

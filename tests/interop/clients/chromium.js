@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { MIB, compressed, impatientUrl, runTests, stopServer, url } from '../support.js';
+import { MIB, compressed, impatientUrl, mode, runTests, stopServer, url } from '../support.js';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -42,9 +42,17 @@ const closes = (code, reason) => async () => {
 
 /* global Peer, text, noise */
 const tests = {
-  negotiation: inPage((peer, { wanted }) => {
-    if (peer.socket.extensions !== wanted) throw new Error(`"${peer.socket.extensions}"`);
-  }, { wanted: compressed ? 'permessage-deflate' : '' }),
+  negotiation: async () => {
+    const extensions = await page.evaluate(async (to) => {
+      const peer = await Peer.open(to);
+      peer.close(1000);
+      return peer.socket.extensions;
+    }, url);
+    const [name, ...parameters] = extensions.split('; ');
+    assert.equal(name, compressed ? 'permessage-deflate' : '');
+    const shared = parameters.includes('server_no_context_takeover');
+    assert.equal(shared, mode === 'shared', extensions);
+  },
   text: inPage((peer) => peer.echo('hello')),
   binary: inPage((peer) => peer.echo(noise(1000))),
   'empty messages': inPage(async (peer) => {

@@ -208,12 +208,13 @@ async def _():
 
 @test("over 16 MiB is 1009")
 async def _():
-    async with open_peer() as peer:
-        try:
-            await peer.send(bytes(16 * MIB + 1))
-        except ConnectionClosed:
-            pass  # the server need not have read all of it
-        assert await closed_with(peer) == 1009
+    # Not closed once more: on a connection that is lost already asyncio stumbles over that.
+    peer = await open_peer()
+    try:
+        await peer.send(bytes(16 * MIB + 1))
+    except ConnectionClosed:
+        pass  # the server need not have read all of it
+    assert await closed_with(peer) == 1009
 
 
 @test("bytes on the wire")
