@@ -14,6 +14,7 @@ use throng::frame::CloseCode;
 use throng::proto::{Message, MessageKind};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
+type Test = fn(&Pairing) -> Outcome;
 
 const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,7 +27,7 @@ struct Pairing {
     compressed: bool,
 }
 
-const TESTS: [(&str, fn(&Pairing) -> Outcome); 19] = [
+const TESTS: [(&str, Test); 19] = [
     ("negotiation", negotiation),
     ("text", |pairing| pairing.echoes([text("hello")])),
     ("binary", |pairing| pairing.echoes([binary(&noise(1000))])),

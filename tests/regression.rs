@@ -542,3 +542,21 @@ fn what_is_compressed_in_a_context_is_not_dropped() {
     }
     assert!(last > 0);
 }
+
+/// A Close inside a message, good or bad, left the message's buffer with the connection.
+#[test]
+fn a_close_inside_a_message_leaves_no_buffer_behind() {
+    for close in [&[0x88, 2, 3, 0xE8][..], &[0x88, 1, 3]] {
+        let (settings, mut spare) = (Settings::new(Role::Client), Spare::default());
+        let mut inbound = Inbound::new();
+        let mut wire = vec![0x02, 126, 0x10, 0x00]; // 4 KiB of a message that goes on
+        wire.resize(4 + 4096, b'x');
+        wire.extend_from_slice(close);
+        let mut events = inbound.receive(&settings, &mut spare, &mut wire);
+        while events.next().is_some() {}
+        drop(events);
+        let mut kept = Spare::default();
+        inbound.release(&mut kept);
+        assert_eq!(kept.bytes(), 0, "{close:02x?}");
+    }
+}

@@ -2,11 +2,15 @@
 //!
 //! Owns their names, units and defaults, and how they become the engine's limits.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::Args;
 use throng::extension::{self, Mode};
 use throng::net::Config;
+
+/// The windows that zlib can deflate with, in bits.
+const WINDOW_BITS: RangeInclusive<i64> = 9..=15;
 
 /// Options of every command that serves.
 #[derive(Debug, Args)]
@@ -34,8 +38,8 @@ pub struct ServerOptions {
     #[arg(long, value_name = "MODE", default_value = "shared", value_parser = compression)]
     compress: Mode,
     /// Window of dedicated compression, in bits: 9 to 15.
-    #[arg(long, value_name = "BITS", default_value_t = 15, value_parser = clap::value_parser!(u8).range(9..=15))]
-    compress_window: u8,
+    #[arg(long, value_name = "BITS", default_value_t = 15, value_parser = WINDOW_BITS)]
+    compress_window: i64,
     /// What the contexts of dedicated compression may take in all, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     compress_budget: usize,
@@ -73,8 +77,8 @@ impl ServerOptions {
             ..Config::default()
         };
         config.deflate = extension::Config {
-            server_max_window_bits: self.compress_window,
-            client_max_window_bits: self.compress_window,
+            server_max_window_bits: self.compress_window as u8,
+            client_max_window_bits: self.compress_window as u8,
             ..extension::Config::new(self.compress)
         };
         config.deflate_budget_bytes = self.compress_budget;

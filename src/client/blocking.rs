@@ -374,7 +374,7 @@ impl Client {
     /// Writes what goes out without holding up the read that is to follow.
     fn push_out(&mut self) -> Result<(), ClientError> {
         loop {
-            let flushed = self.output.flush_briefly(&mut self.transport);
+            let flushed = self.output.flush_at_once(&mut self.transport);
             let Some(payload) = self.owed_pong.take_if(|_| matches!(flushed, Flushed::All)) else {
                 return Ok(());
             };

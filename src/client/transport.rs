@@ -52,10 +52,17 @@ impl Transport {
             self.stream()?.set_write_timeout(wait)?;
             self.write_wait = wait;
         }
-        match in_time(self.stream()?.write(bytes)) {
-            Ok(Some(0)) => Err(io::ErrorKind::WriteZero.into()),
-            result => result,
-        }
+        in_time(self.stream()?.write(bytes)).and_then(not_zero)
+    }
+
+    /// Writes what fits at once.
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        let mut stream = self.stream()?;
+        // A timeout would cost a tick of the kernel's clock each time that nothing fits.
+        stream.set_nonblocking(true)?;
+        let written = in_time(stream.write(bytes)).and_then(not_zero);
+        stream.set_nonblocking(false)?;
+        written
     }
 
     /// Says that nothing more will be written. It may be that the other side has gone already.
@@ -89,4 +96,9 @@ fn in_time(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) if matches!(error.kind(), WouldBlock | TimedOut | Interrupted) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A write that takes nothing would be tried for ever.
+fn not_zero(count: Option<usize>) -> io::Result<Option<usize>> {
+    if count == Some(0) { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
 }

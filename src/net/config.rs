@@ -46,9 +46,9 @@ pub struct Config {
     pub backlog_high_bytes: usize,
     /// A peer that is owed no more than this is read from again. Default: 16 KiB.
     pub backlog_low_bytes: usize,
-    /// Once a peer is owed this much from earlier turns, in bytes, the policy takes over. What it is
-    /// owed stays under this, one message more, and what one turn may hold for all peers together
-    /// (1 MiB). Default: 4 MiB.
+    /// Once a peer is owed this much from earlier turns, in bytes, the policy takes over. What it
+    /// is owed stays under this, one message more, and what one turn may hold for all peers
+    /// together (1 MiB). Default: 4 MiB.
     pub backlog_bytes_max: usize,
     /// What happens then. Default: [`BacklogPolicy::Close`].
     pub backlog_policy: BacklogPolicy,

@@ -562,6 +562,9 @@ impl<'a> Events<'a> {
     /// Takes back what the last event borrowed.
     #[inline]
     fn give_back(&mut self) {
+        if self.inbound.is_done() {
+            return self.inbound.release(self.spare); // also of a message that a Close has cut short
+        }
         match std::mem::replace(&mut self.lent, Lent::Nothing) {
             Lent::Nothing => return,
             Lent::Message => return self.end_assembly(),

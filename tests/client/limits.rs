@@ -162,7 +162,9 @@ fn a_flood_of_pings_that_nobody_reads_the_pongs_of() {
     let (mut client, peer) = open(move |session| {
         // More than the two sockets can hold: 16 MB of pongs.
         let ping = |at: u32| Frame::ping([&at.to_be_bytes()[..], &[0; 121]].concat());
-        socket2::SockRef::from(session.stream()).set_recv_buffer_size(4096).expect("an option");
+        socket2::SockRef::from(session.stream())
+            .set_recv_buffer_size(256 << 10)
+            .expect("an option");
         for start in (0..PINGS).step_by(1000) {
             let frames = (start..start + 1000).map(|at| ping(at).unmasked().bytes());
             session.send(frames.collect::<Vec<_>>().concat());

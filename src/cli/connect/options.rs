@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use throng::client::{Connect, Policy, Proxy, Url};
+use throng::extension::{self, Mode};
 use throng::proto::{Role, Settings};
 
 /// How long a write may hold up a read: a server may wait for this side to read.
@@ -44,6 +45,11 @@ pub struct ConnectOptions {
     /// Offer a subprotocol, the preferred one first. May be given more than once.
     #[arg(short, long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
+    /// Offer permessage-deflate: dedicated (a context for the connection: messages that resemble
+    /// one another become small) or shared (none that outlives its message).
+    #[arg(short = 'z', long, value_name = "MODE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "dedicated", value_parser = compression)]
+    compress: Option<Mode>,
     /// Send lines as binary messages. Of a pipe they need not be UTF-8 then.
     #[arg(short, long)]
     pub binary: bool,
@@ -99,6 +105,9 @@ impl ConnectOptions {
             .write_timeout(Some(WRITE_TIMEOUT))
             .close_timeout(CLOSE_TIMEOUT)
             .redirects(self.redirects);
+        if let Some(mode) = self.compress {
+            connect = connect.compression(extension::Config::new(mode));
+        }
         for (name, value) in self.headers.clone() {
             connect = connect.header(name, value);
         }
@@ -127,6 +136,15 @@ fn url(text: &str) -> Result<String, String> {
         None => format!("ws://{text}"),
     };
     Url::parse(&url).map(|_| url).map_err(|error| error.to_string())
+}
+
+fn compression(text: &str) -> Result<Mode, String> {
+    match text {
+        "off" => Ok(Mode::Off),
+        "shared" => Ok(Mode::Shared),
+        "dedicated" => Ok(Mode::Dedicated),
+        _ => Err("must be off, shared or dedicated".into()),
+    }
 }
 
 fn proxy(text: &str) -> Result<String, String> {

@@ -41,12 +41,12 @@ impl Pings {
         format!("throng connect {}", self.sent).into_bytes()
     }
 
-    /// A ping goes out now.
-    pub fn sent(&mut self, payload: Vec<u8>, why: Why) {
+    /// A ping is about to be sent.
+    pub fn starts(&mut self, payload: &[u8], why: Why) {
         if self.waiting.len() == WAITING_MAX {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(Ping { payload, why, at: Instant::now() });
+        self.waiting.push_back(Ping { payload: payload.to_vec(), why, at: Instant::now() });
     }
 
     /// A pong came: what it answers, and how long it took; `None` for one that nobody asked for.
@@ -73,7 +73,7 @@ mod tests {
         for (payload, why) in
             [(&b"a"[..], Why::Asked), (b"b", Why::Silence), (b"c", Why::Farewell), (b"c", Why::Way)]
         {
-            pings.sent(payload.to_vec(), why);
+            pings.starts(payload, why);
         }
         let mut why = |payload: &[u8]| pings.answered(payload).map(|(why, _)| why);
         assert_eq!(why(b"x"), None);
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(why(b"c"), Some(Why::Farewell));
         assert_eq!(why(b"c"), Some(Why::Way));
         for _ in 0..1000 {
-            pings.sent(Vec::new(), Why::Asked);
+            pings.starts(b"", Why::Asked);
         }
         assert_eq!(pings.waiting.len(), WAITING_MAX);
         assert_ne!(pings.payload(), pings.payload());

@@ -41,6 +41,7 @@ pub enum Typed {
 pub struct Screen {
     /// Somebody sits there: both ends are a terminal that can move its cursor.
     interactive: bool,
+    in_is_terminal: bool,
     out_is_terminal: bool,
     out_has_colours: bool,
     errors_have_colours: bool,
@@ -56,12 +57,14 @@ struct Row {
 
 impl Screen {
     pub fn new() -> Self {
+        let in_is_terminal = io::stdin().is_terminal();
         let out_is_terminal = io::stdout().is_terminal();
         let smart = env::var_os("TERM").is_some_and(|term| term != "dumb");
         // https://no-color.org: where it is there and not empty.
         let colours = smart && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
-            interactive: smart && out_is_terminal && io::stdin().is_terminal(),
+            interactive: smart && in_is_terminal && out_is_terminal,
+            in_is_terminal,
             out_is_terminal,
             out_has_colours: colours && out_is_terminal,
             errors_have_colours: colours && io::stderr().is_terminal(),
@@ -71,6 +74,11 @@ impl Screen {
 
     pub const fn is_interactive(&self) -> bool {
         self.interactive
+    }
+
+    /// Whether a person types the lines, be it that a file takes what is shown.
+    pub const fn is_typed_into(&self) -> bool {
+        self.in_is_terminal
     }
 
     /// Shows the row; does nothing where nobody types, or where it is shown.

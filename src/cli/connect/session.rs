@@ -26,8 +26,11 @@ use super::{ending, words};
 /// happens, at leisure else. What comes from the server is seen at once in any case.
 const LISTEN_MIN: Duration = Duration::from_millis(1);
 const LISTEN_MAX: Duration = Duration::from_millis(20);
-/// How many events are taken in a row.
-const EVENTS_MAX: usize = 256;
+/// While the last message is not out: a read that may wait for less than an attempt to write takes
+/// does not read at all.
+const LISTEN_STUCK: Duration = Duration::from_millis(1);
+/// For how long messages that follow one another are shown before looking what was typed.
+const SHOWING_MAX: Duration = Duration::from_millis(50);
 /// How long a server may take to answer the last ping, where it is silent otherwise.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,8 +51,9 @@ pub struct Session<'a> {
     pub pings: Pings,
     pub leaving: Option<Leaving>,
     pub farewell: Option<Farewell>,
-    /// When the server was heard last, and when anything happened last.
+    /// When the server was heard last, when a message came last, and when anything happened last.
     pub heard: Instant,
+    pub message: Instant,
     pub active: Instant,
     /// When a silent server was pinged.
     pub probed: Option<Instant>,
@@ -93,8 +97,9 @@ pub struct Leaving {
 /// The last ping, after the end of the input.
 #[derive(Debug)]
 pub struct Farewell {
+    /// When it was sent, or answered.
     since: Instant,
-    pub answered: bool,
+    answered: bool,
 }
 
 impl<'a> Session<'a> {
@@ -123,6 +128,7 @@ impl<'a> Session<'a> {
             leaving: None,
             farewell: None,
             heard: Instant::now(),
+            message: Instant::now(),
             active: Instant::now(),
             probed: None,
             unread: false,
@@ -247,12 +253,15 @@ impl<'a> Session<'a> {
     /// Shows what comes within a moment.
     fn listen(&mut self, in_haste: bool) -> Turn {
         let leisure = (self.active.elapsed() / 4).clamp(LISTEN_MIN, LISTEN_MAX);
-        let mut wait = if in_haste { LISTEN_MIN } else { leisure };
-        for _ in 0..EVENTS_MAX {
+        let shortest = if self.way == Way::Clear { LISTEN_MIN } else { LISTEN_STUCK };
+        let mut wait = if in_haste { shortest } else { leisure.max(shortest) };
+        let began = Instant::now();
+        while began.elapsed() < SHOWING_MAX {
             let Some(client) = self.link.client() else { return Continue(()) };
             client.set_read_timeout(Some(wait));
             match client.read() {
                 Ok(Incoming::Message(message)) => {
+                    self.message = Instant::now();
                     let shown = if self.unread { Ok(()) } else { self.screen.message(message) };
                     if let Err(error) = shown {
                         self.broken(&error)?;
@@ -272,7 +281,7 @@ impl<'a> Session<'a> {
                 Err(error) => return self.lost(&error),
             }
             (self.heard, self.active, self.probed) = (Instant::now(), Instant::now(), None);
-            wait = LISTEN_MIN;
+            wait = shortest;
         }
         Continue(())
     }
@@ -286,9 +295,7 @@ impl<'a> Session<'a> {
                 self.say(Tone::Notice, &format!("pong after {time}{colon}{payload}"));
             }
             Some((Why::Farewell, _)) => {
-                if let Some(farewell) = &mut self.farewell {
-                    farewell.answered = true;
-                }
+                self.farewell = Some(Farewell { since: Instant::now(), answered: true });
             }
             Some((Why::Silence | Why::Way, _)) => {}
             None => {
@@ -382,7 +389,7 @@ impl<'a> Session<'a> {
             None if self.heard.elapsed() >= interval && self.way == Way::Clear => {
                 self.probed = Some(Instant::now());
                 let payload = self.pings.payload();
-                self.ping(payload, Why::Silence)
+                self.ping(&payload, Why::Silence)
             }
             Some(_) | None => Continue(()),
         }
@@ -397,10 +404,10 @@ impl<'a> Session<'a> {
         let Some(farewell) = &self.farewell else {
             self.farewell = Some(Farewell { since: Instant::now(), answered: false });
             let payload = self.pings.payload();
-            return self.ping(payload, Why::Farewell);
+            return self.ping(&payload, Why::Farewell);
         };
         let patience = if farewell.answered { linger } else { linger.max(FAREWELL_PATIENCE) };
-        if farewell.since.max(self.heard).elapsed() < patience {
+        if farewell.since.max(self.message).elapsed() < patience {
             return Continue(());
         }
         self.leave(CloseCode::NORMAL, "", ending::CLOSED)

@@ -51,7 +51,7 @@ impl Session<'_> {
             return Continue(());
         }
         let payload = self.pings.payload();
-        self.ping(payload, Why::Way)
+        self.ping(&payload, Why::Way)
     }
 
     fn next_line(&mut self, breath: Duration) -> ControlFlow<i32, Option<Vec<u8>>> {
@@ -95,14 +95,14 @@ impl Session<'_> {
             }
             Command::Text(text) => self.send(Message::text(&text)),
             Command::Binary(bytes) => self.send(Message::binary(&bytes)),
-            Command::Ping(text) => self.ping(text.into_bytes(), Why::Asked),
+            Command::Ping(text) => self.ping(text.as_bytes(), Why::Asked),
             Command::Close(code, reason) => self.leave(code, &reason, ending::CLOSED),
         }
     }
 
     /// What a line means here: a person's lines hold commands, a pipe's only where asked.
     fn read_line(&self, mut line: Vec<u8>) -> Result<Command, String> {
-        let obeys = self.options.commands || self.screen.is_interactive();
+        let obeys = self.options.commands || self.screen.is_typed_into();
         let is_command = obeys && line.first() == Some(&b'/');
         if self.options.binary && !is_command {
             return Ok(Command::Binary(line));
@@ -127,7 +127,7 @@ impl Session<'_> {
     /// A line cannot be sent. A person tries again; a pipe is not sent with a line missing.
     fn refuse(&mut self, words: &str) -> Turn {
         self.say(Tone::Error, words);
-        if self.screen.is_interactive() {
+        if self.screen.is_typed_into() {
             return Continue(());
         }
         self.lines = Lines::Ended;
@@ -140,10 +140,10 @@ impl Session<'_> {
         self.sent(result)
     }
 
-    pub fn ping(&mut self, payload: Vec<u8>, why: Why) -> Turn {
+    pub fn ping(&mut self, payload: &[u8], why: Why) -> Turn {
         let Some(client) = self.link.client() else { return Continue(()) };
-        let result = client.ping(&payload);
-        self.pings.sent(payload, why);
+        self.pings.starts(payload, why);
+        let result = client.ping(payload);
         self.sent(result)
     }
 
