@@ -560,3 +560,17 @@ fn a_close_inside_a_message_leaves_no_buffer_behind() {
         assert_eq!(kept.bytes(), 0, "{close:02x?}");
     }
 }
+
+/// A pong set the deadline of the next ping, but not when the loop looks at deadlines next.
+#[test]
+fn pings_come_at_their_interval_whatever_the_pong_timeout() {
+    let server = Server::echo(&["--ping-interval", "0.2", "--pong-timeout", "3"]);
+    let mut client = RawClient::open(&server, "/");
+    let began = Instant::now();
+    for _ in 0..4 {
+        let ping = client.read_frame();
+        assert_eq!(ping.opcode, 0x9);
+        client.send(Frame::pong(&ping.payload).bytes());
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}

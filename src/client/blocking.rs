@@ -169,11 +169,12 @@ impl Client {
     /// still in the way, it was not taken at all. A server that waits for this client to read is
     /// one reason; then read.
     pub fn send(&mut self, message: Message<'_>) -> Result<(), ClientError> {
-        let Some(payload) = self.compression.deflate(message.payload).map(<[u8]>::to_vec) else {
+        let Some(payload) = self.compression.deflate(message.payload) else {
             return self.say(|outbound, mask, out| outbound.send(message, Some(mask), out));
         };
         let message = Message { payload: &payload, ..message };
         let said = self.say(|outbound, mask, out| outbound.send_deflated(message, Some(mask), out));
+        self.compression.keep(payload);
         if said.is_err() {
             self.compression.restart();
         }

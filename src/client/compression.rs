@@ -26,7 +26,8 @@ impl Compression {
     }
 
     /// The payload, deflated; `None` where it is too short to be worth it, or nothing is gained.
-    pub(super) fn deflate(&mut self, payload: &[u8]) -> Option<&[u8]> {
+    /// Give the buffer [back](Self::keep) when it was sent.
+    pub(super) fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if !self.is_on() || payload.len() < self.config.threshold_bytes {
             return None;
         }
@@ -34,7 +35,12 @@ impl Compression {
         let make = || Box::new(Deflater::new(config, direction.window_bits()));
         out.clear();
         let deflater = deflater.get_or_insert_with(make);
-        deflater.deflate(payload, out, !direction.keeps_context()).then_some(&**out)
+        deflater.deflate(payload, out, !direction.keeps_context()).then(|| std::mem::take(out))
+    }
+
+    /// Takes the buffer back, for the next message.
+    pub(super) fn keep(&mut self, payload: Vec<u8>) {
+        self.payload = payload;
     }
 
     /// Begins anew: the server may not have what was deflated last in its context.

@@ -325,10 +325,13 @@ impl<S, P: Platform> Peers<S, P> {
     #[inline]
     pub(super) fn heard(&mut self, index: usize) {
         let peer = &mut self.table[index];
-        if matches!(peer.wait, Wait::Idle | Wait::Pong) {
-            peer.wait = Wait::Idle;
-            let idle = self.waits.idle_ticks(peer.generation);
-            peer.deadline = self.tick.saturating_add(idle);
+        match peer.wait {
+            Wait::Pong => self.wait_for(index, Wait::Idle), // which may be over sooner
+            Wait::Idle => {
+                let idle = self.waits.idle_ticks(peer.generation);
+                peer.deadline = self.tick.saturating_add(idle);
+            }
+            Wait::Handshake | Wait::Write | Wait::Close => {}
         }
     }
 

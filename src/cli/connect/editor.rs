@@ -278,7 +278,7 @@ mod tests {
             type_in(&mut editor, line);
             assert_eq!(editor.press(Key::Enter), Outcome::Line(line.into()));
         }
-        let mut press = |editor: &mut Editor, key| {
+        let press = |editor: &mut Editor, key| {
             editor.press(key);
             editor.line.clone()
         };

@@ -28,7 +28,7 @@ const LISTEN_MIN: Duration = Duration::from_millis(1);
 const LISTEN_MAX: Duration = Duration::from_millis(20);
 /// While the last message is not out: a read that may wait for less than an attempt to write takes
 /// does not read at all.
-const LISTEN_STUCK: Duration = Duration::from_millis(1);
+const LISTEN_STUCK: Duration = Duration::from_millis(25);
 /// For how long messages that follow one another are shown before looking what was typed.
 const SHOWING_MAX: Duration = Duration::from_millis(50);
 /// How long a server may take to answer the last ping, where it is silent otherwise.

@@ -153,7 +153,7 @@ const tests = {
   }),
   'pings of the server': withPeer(async (peer) => {
     await sleep(1500);
-    assert(peer.pings >= 2, `${peer.pings} pings`);
+    assert(peer.pings >= 3, `${peer.pings} pings`);
     await peer.echo('still here');
   }, { to: impatientUrl }),
   'close with 1000': closes(1000),
