@@ -5,6 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,23 +24,30 @@ pub fn program() -> String {
 
 /// What was written by now, by whoever reads it to its end.
 #[derive(Clone, Default)]
-pub struct Shown(Arc<Mutex<Vec<u8>>>);
+pub struct Shown(Arc<(Mutex<Vec<u8>>, AtomicBool)>);
 
 impl Shown {
     pub fn read(mut from: impl Read + Send + 'static) -> Self {
         let shown = Self::default();
         let kept = shown.clone();
         thread::spawn(move || {
+            let (bytes, whole) = &*kept.0;
             let mut block = [0; 1 << 16];
             while let Ok(count @ 1..) = from.read(&mut block) {
-                kept.0.lock().expect("not poisoned").extend_from_slice(&block[..count]);
+                bytes.lock().expect("not poisoned").extend_from_slice(&block[..count]);
             }
+            whole.store(true, Ordering::Release);
         });
         shown
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("not poisoned")).into_owned()
+        String::from_utf8_lossy(&self.0.0.lock().expect("not poisoned")).into_owned()
+    }
+
+    /// Nothing more will come.
+    fn is_whole(&self) -> bool {
+        self.0.1.load(Ordering::Acquire)
     }
 
     /// Waits until all of `parts` were shown, one after another.
@@ -91,13 +99,13 @@ impl Run {
             status = self.child.try_wait().expect("a child");
             status.is_some()
         });
-        thread::sleep(Duration::from_millis(20)); // what it wrote last is being read
         status.and_then(|status| status.code()).expect("no signal")
     }
 
     /// As `ends`, with what was shown.
     pub fn ends_with(&mut self, status: i32, words: &str) {
         let ended = self.ends();
+        eventually("all is read", PATIENCE_S, || self.out.is_whole() && self.errors.is_whole());
         let (out, errors) = (self.out.text(), self.errors.text());
         assert_eq!(ended, status, "standard output:\n{out}\nstandard error:\n{errors}");
         assert!(errors.contains(words), "{words:?} in\n{errors}");

@@ -26,9 +26,6 @@ use super::{ending, words};
 /// happens, at leisure else. What comes from the server is seen at once in any case.
 const LISTEN_MIN: Duration = Duration::from_millis(1);
 const LISTEN_MAX: Duration = Duration::from_millis(20);
-/// While the last message is not out: a read that may wait for less than an attempt to write takes
-/// does not read at all.
-const LISTEN_STUCK: Duration = Duration::from_millis(25);
 /// For how long messages that follow one another are shown before looking what was typed.
 const SHOWING_MAX: Duration = Duration::from_millis(50);
 /// How long a server may take to answer the last ping, where it is silent otherwise.
@@ -253,8 +250,7 @@ impl<'a> Session<'a> {
     /// Shows what comes within a moment.
     fn listen(&mut self, in_haste: bool) -> Turn {
         let leisure = (self.active.elapsed() / 4).clamp(LISTEN_MIN, LISTEN_MAX);
-        let shortest = if self.way == Way::Clear { LISTEN_MIN } else { LISTEN_STUCK };
-        let mut wait = if in_haste { shortest } else { leisure.max(shortest) };
+        let mut wait = if in_haste { LISTEN_MIN } else { leisure };
         let began = Instant::now();
         while began.elapsed() < SHOWING_MAX {
             let Some(client) = self.link.client() else { return Continue(()) };
@@ -281,7 +277,7 @@ impl<'a> Session<'a> {
                 Err(error) => return self.lost(&error),
             }
             (self.heard, self.active, self.probed) = (Instant::now(), Instant::now(), None);
-            wait = shortest;
+            wait = LISTEN_MIN;
         }
         Continue(())
     }
