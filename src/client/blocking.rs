@@ -315,14 +315,20 @@ impl Client {
         let mut looked = false;
         loop {
             self.push_out()?;
-            let mut wait = deadline.left().map_err(|_| ClientError::Timeout(step))?;
+            let quiet = match self.times.heartbeat {
+                Some(interval) if self.outbound.is_open() => Some(self.probe(interval, looked)?),
+                Some(_) | None => None,
+            };
+            // However short the time, what is there already is taken.
+            let mut wait = match deadline.left() {
+                Ok(wait) => wait,
+                Err(_) if looked => return Err(ClientError::Timeout(step)),
+                Err(_) => Some(Duration::ZERO),
+            };
             if !self.output.is_empty() {
                 wait = Some(wait.map_or(RETRY, |wait| wait.min(RETRY)));
             }
-            if let Some(interval) = self.times.heartbeat
-                && self.outbound.is_open()
-            {
-                let quiet = self.probe(interval, looked)?;
+            if let Some(quiet) = quiet {
                 wait = Some(wait.map_or(quiet, |wait| wait.min(quiet)));
             }
             match self.input.fill(&mut self.transport, wait) {

@@ -11,8 +11,10 @@ use crate::proto::{Message, SharedFrame};
 /// Windows of 2^9 to 2^15 bytes.
 pub(super) const CLASSES: usize = 7;
 
-/// The memory of an inflater, in bytes, as `docs/performance.md` has it measured.
+/// The memory of an inflater, and what a deflater has beside its window and its pending bytes: in
+/// bytes, as `docs/performance.md` has it measured.
 const INFLATER_BYTES: usize = 48 << 10;
+const DEFLATER_BYTES: usize = 132 << 10;
 
 /// The compressors of a loop.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ type Twin = Option<SharedFrame>;
 impl Deflaters {
     pub(super) fn new(config: Config, budget_bytes: usize) -> Self {
         let context_bytes = INFLATER_BYTES
+            + DEFLATER_BYTES
             + (1 << (config.server_max_window_bits.clamp(9, 15) + 2))
             + (1 << (config.mem_level.clamp(1, 9) + 9));
         Self {

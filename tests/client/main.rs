@@ -15,5 +15,6 @@ mod frames;
 mod limits;
 mod reconnecting;
 mod request;
+mod short_reads;
 mod ways;
 mod whole;

@@ -172,7 +172,7 @@ fn row_106_server_no_context_takeover_is_echoed_and_kept() {
 
 #[test]
 fn row_118_contexts_are_kept_as_far_as_the_budget_goes() {
-    let server = room(Config { deflate_budget_bytes: 400 << 10, ..config(Mode::Dedicated) });
+    let server = room(Config { deflate_budget_bytes: 700 << 10, ..config(Mode::Dedicated) });
     let (mut rich, agreed) = Zipped::open(&server, OFFER);
     assert!(!agreed.contains("no_context_takeover"), "{agreed}");
     let text = words(200);
