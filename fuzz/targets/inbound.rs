@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use throng::proto::{Delivery, Event, Events, Inbound, ProtocolError, Settings, Spare};
+use throng::proto::{Delivery, Event, Events, Inbound, Settings, Spare};
 use throng_fuzz::{Cuts, Plan, Story, model, script};
 
 /// The first buffer of a message, however short that is.
