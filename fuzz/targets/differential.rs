@@ -1,5 +1,5 @@
-//! The read half beside tungstenite's: the same bytes bring the same messages, and the same end, but
-//! for the differences that are named here.
+//! The read half beside tungstenite's: the same bytes bring the same messages, and the same end,
+//! but for the differences that are named here.
 //!
 //! The input: the role, then a script of frames or the bytes themselves.
 

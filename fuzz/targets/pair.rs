@@ -1,5 +1,5 @@
-//! Both roles joined, with permessage-deflate or without: whatever either end says, in any order and
-//! cut anywhere, the other hears it all, in order, and both come to the same end.
+//! Both roles joined, with permessage-deflate or without: whatever either end says, in any order
+//! and cut anywhere, the other hears it all, in order, and both come to the same end.
 //!
 //! The input: what was agreed, the cuts, then steps of three bytes, some with a payload.
 
