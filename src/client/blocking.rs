@@ -170,7 +170,7 @@ impl Client {
     /// one reason; then read.
     pub fn send(&mut self, message: Message<'_>) -> Result<(), ClientError> {
         let Some(payload) = self.compression.deflate(message.payload) else {
-            return self.say(|outbound, mask, out| outbound.send(message, Some(mask), out));
+            return self.send_uncompressed(message);
         };
         let message = Message { payload: &payload, ..message };
         let said = self.say(|outbound, mask, out| outbound.send_deflated(message, Some(mask), out));
@@ -179,6 +179,15 @@ impl Client {
             self.compression.restart();
         }
         said
+    }
+
+    /// Sends a message as it is, whatever was agreed about compression.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed(&mut self, message: Message<'_>) -> Result<(), ClientError> {
+        self.say(|outbound, mask, out| outbound.send(message, Some(mask), out))
     }
 
     /// Whether permessage-deflate was agreed.

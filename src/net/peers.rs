@@ -79,7 +79,7 @@ impl<S, P: Platform> Peers<S, P> {
         }
     }
 
-    /// Sends a message.
+    /// Sends a message: compressed where that was agreed and something is gained.
     ///
     /// # Errors
     /// [`SendError::Closed`] where there is no open connection of that id,
@@ -93,9 +93,28 @@ impl<S, P: Platform> Peers<S, P> {
         {
             return Ok(());
         }
+        self.send_admitted(index, message)
+    }
+
+    /// Sends a message as it is, whatever was agreed: one that is compressed already, or that holds
+    /// a secret beside text that an attacker chose.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed(
+        &mut self,
+        id: ConnectionId,
+        message: Message<'_>,
+    ) -> Result<(), SendError> {
+        let index = self.admit(id)?;
+        self.send_admitted(index, message)
+    }
+
+    #[inline]
+    fn send_admitted(&mut self, index: usize, message: Message<'_>) -> Result<(), SendError> {
         let mask = self.mask();
         if message.payload.len() >= DIRECT_FROM && mask.is_none() {
-            return self.send_large(id, message);
+            return self.send_large(self.id(index), message);
         }
         let outbound = self.table[index].outbound;
         let chain = &mut self.table[index].chain;

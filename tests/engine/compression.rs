@@ -24,7 +24,9 @@ impl Handler for Room {
     type Mail = ();
 
     fn message(&mut self, peers: &mut Peers<()>, from: ConnectionId, message: Message<'_>) {
-        if message.payload.starts_with(b"all:") {
+        if message.payload.starts_with(b"as it is:") {
+            assert_eq!(peers.send_uncompressed(from, message), Ok(()));
+        } else if message.payload.starts_with(b"all:") {
             let all: Vec<_> = peers.ids().collect();
             assert_eq!(peers.broadcast(all.iter().copied(), &SharedFrame::new(message)), all.len());
         } else {
@@ -296,6 +298,18 @@ fn row_108_client_max_window_bits_only_where_it_was_offered() {
     client.expect_echo(&words(300));
     let (_, agreed) = Zipped::open(&server, "permessage-deflate; client_max_window_bits=8");
     assert!(!agreed.contains("client_max_window_bits=8"), "never: {agreed}");
+}
+
+/// It is the sender's choice for each message.
+#[test]
+fn a_message_can_be_sent_as_it_is() {
+    let server = room(config(Mode::Dedicated));
+    let (mut client, _) = Zipped::open(&server, OFFER);
+    let text = words(200);
+    let first = client.expect_echo(&text);
+    let plain = format!("as it is:{text}");
+    assert_eq!(client.expect_echo(&plain), plain.len());
+    assert!(client.expect_echo(&text) < first / 4, "the context is as it was");
 }
 
 /// One broadcast, deflated once for each class, is right for every member: plain, with windows of
