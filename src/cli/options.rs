@@ -98,7 +98,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn compression(text: &str) -> Result<Mode, String> {
+/// A mode of permessage-deflate, by its name.
+pub fn compression(text: &str) -> Result<Mode, String> {
     match text {
         "off" => Ok(Mode::Off),
         "shared" => Ok(Mode::Shared),

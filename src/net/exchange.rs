@@ -101,7 +101,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     /// Answers the request at the front of `bytes`, if it is whole.
     fn serve_one(&mut self, index: usize, bytes: &[u8], scan: &mut HeadScan) -> Step {
-        match self.judge_request(index, bytes, scan) {
+        match self.judge_request(index, bytes, scan, None) {
             Ok(step) => step,
             Err(error) => {
                 self.refuse(index, &error.response());
@@ -110,11 +110,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
     }
 
+    /// Reads the request at the front of `bytes`, and carries out what was decided about it: by the
+    /// handler now, or before, where it was left pending.
     fn judge_request(
         &mut self,
         index: usize,
         bytes: &[u8],
         scan: &mut HeadScan,
+        decided: Option<Verdict<H::Session>>,
     ) -> Result<Step, HandshakeError> {
         let config = &self.peers.config;
         let Some(head_len) = scan.scan(bytes, &config.head)? else {
@@ -138,7 +141,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         };
         let id = self.peers.id(index);
         let stream = &self.peers.table[index].stream;
-        let verdict = self.handler.request(&Request { id, head, offer, body, stream });
+        let request = Request { id, head, offer, body, stream };
+        let verdict = decided.unwrap_or_else(|| self.handler.request(&request));
         self.apply(index, &head, offer.as_ref(), len, verdict)
     }
 
@@ -232,7 +236,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             self.readings[index] = reading;
             return;
         };
-        match self.decide_request(index, &exchange.buffer, verdict) {
+        match self.judge_request(index, &exchange.buffer, &mut HeadScan::new(), Some(verdict)) {
             Ok(Step::Upgraded(len)) => {
                 self.receive_frames(index, Some(&mut exchange.buffer[len..]), 0);
             }
@@ -244,27 +248,6 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             Err(error) => self.refuse(index, &error.response()),
         }
         self.read_again(index); // it may hold what was not read meanwhile
-    }
-
-    /// Reads the request again, which was whole and well when it was left pending.
-    fn decide_request(
-        &mut self,
-        index: usize,
-        bytes: &[u8],
-        verdict: Verdict<H::Session>,
-    ) -> Result<Step, HandshakeError> {
-        let limits = self.peers.config.head;
-        let Some(head_len) = HeadScan::new().scan(bytes, &limits)? else {
-            return Ok(Step::Ended);
-        };
-        let mut slots = HeaderSlots::new();
-        let head = http::Request::parse(&bytes[..head_len], &mut slots, &limits)?;
-        let offer = Offer::from_request(&head)?;
-        let body_len = match head.body() {
-            Body::Length(len) => usize::try_from(len).unwrap_or(usize::MAX),
-            Body::None | Body::Chunked => 0,
-        };
-        self.apply(index, &head, offer.as_ref(), head_len + body_len, verdict)
     }
 
     /// The server stops: a request under way gets 503, a connection without one just ends.

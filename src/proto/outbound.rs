@@ -76,11 +76,7 @@ impl Outbound {
         mask: Option<[u8; 4]>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        if !self.is_open() {
-            return Err(SendError::Closed);
-        }
-        encode(message.kind.opcode(), 0, message.payload, mask, out);
-        Ok(())
+        self.send_with(0, message, mask, out)
     }
 
     /// Appends a message whose payload is compressed already: RSV1 says so (RFC 7692 section 6).
@@ -93,10 +89,21 @@ impl Outbound {
         mask: Option<[u8; 4]>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
+        self.send_with(RSV1, message, mask, out)
+    }
+
+    #[inline]
+    fn send_with(
+        self,
+        rsv: u8,
+        message: Message<'_>,
+        mask: Option<[u8; 4]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        encode(message.kind.opcode(), RSV1, message.payload, mask, out);
+        encode(message.kind.opcode(), rsv, message.payload, mask, out);
         Ok(())
     }
 

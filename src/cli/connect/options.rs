@@ -9,6 +9,8 @@ use throng::client::{Connect, Policy, Proxy, Url};
 use throng::extension::{self, Mode};
 use throng::proto::{Role, Settings};
 
+use crate::cli::options::compression;
+
 /// How long a write may hold up a read: a server may wait for this side to read.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
 /// How long a server may take over the close handshake, and over its end of TCP.
@@ -136,15 +138,6 @@ fn url(text: &str) -> Result<String, String> {
         None => format!("ws://{text}"),
     };
     Url::parse(&url).map(|_| url).map_err(|error| error.to_string())
-}
-
-fn compression(text: &str) -> Result<Mode, String> {
-    match text {
-        "off" => Ok(Mode::Off),
-        "shared" => Ok(Mode::Shared),
-        "dedicated" => Ok(Mode::Dedicated),
-        _ => Err("must be off, shared or dedicated".into()),
-    }
 }
 
 fn proxy(text: &str) -> Result<String, String> {
