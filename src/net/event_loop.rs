@@ -113,6 +113,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
         self.accept();
         self.take_mail();
+        self.wake();
         self.expire();
         self.settle();
         Ok(())
@@ -154,7 +155,20 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         if let Some(stop_by) = self.stop_by {
             at(stop_by);
         }
-        next.map(|next| next.saturating_sub(self.peers.clock.now()))
+        let now = self.peers.clock.now();
+        let timeout = next.map(|next| next.saturating_sub(now));
+        let Some(wake_at) = self.peers.wake_at else { return timeout };
+        // epoll counts in milliseconds and wakes late: the last one is not slept through.
+        let sleep = Duration::from_millis(wake_at.saturating_sub(now).as_millis() as u64);
+        Some(timeout.map_or(sleep, |timeout| timeout.min(sleep)))
+    }
+
+    /// Wakes the handler, if it asked for that.
+    fn wake(&mut self) {
+        if self.peers.wake_at.is_some_and(|at| at <= self.now) {
+            self.peers.wake_at = None;
+            self.handler.wake(&mut self.peers);
+        }
     }
 
     fn take_ready(&mut self, ready: &Ready) {

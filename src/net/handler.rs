@@ -86,6 +86,11 @@ pub trait Handler<P: Platform = Os>: Sized {
         let _ = (peers, mail);
     }
 
+    /// The time that was asked for has come: see [`Peers::wake_at`].
+    fn wake(&mut self, peers: &mut Peers<Self::Session, P>) {
+        let _ = peers;
+    }
+
     /// About once a second, while there are connections, or [work](Self::has_work).
     fn tick(&mut self, peers: &mut Peers<Self::Session, P>) {
         let _ = peers;

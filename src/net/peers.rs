@@ -48,6 +48,8 @@ pub struct Peers<S, P: Platform = Os> {
     pub(super) tick: u32,
     /// No deadline is due before this tick.
     pub(super) next_due: u32,
+    /// When the handler wants to be woken.
+    pub(super) wake_at: Option<Duration>,
     next_generation: u32,
     /// How often the arena was full before its turn ended.
     pub(super) flushes: u32,
@@ -74,6 +76,7 @@ impl<S, P: Platform> Peers<S, P> {
             dials: Vec::new(),
             tick: 0,
             next_due: u32::MAX,
+            wake_at: None,
             next_generation: 0,
             flushes: 0,
         }
@@ -259,6 +262,15 @@ impl<S, P: Platform> Peers<S, P> {
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// Has [`Handler::wake`] called once, at this time of the [loop's clock](Self::now) or as soon
+    /// after it as the loop can; of several times the earliest holds. The last millisecond is spent
+    /// without sleeping, so that the moment is exact.
+    ///
+    /// [`Handler::wake`]: super::Handler::wake
+    pub fn wake_at(&mut self, time: Duration) {
+        self.wake_at = Some(self.wake_at.map_or(time, |at| at.min(time)));
     }
 
     /// The time since the loop began.

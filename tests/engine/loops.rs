@@ -78,3 +78,42 @@ fn the_hub_is_one_over_its_loops() {
         assert_eq!(left.expect("it goes on until there is one")["sender"], "user7");
     }
 }
+
+/// A message asks to be answered so many milliseconds later, with how late that then was.
+#[derive(Default)]
+struct Alarm {
+    due: Duration,
+    who: Option<ConnectionId>,
+    woken: u32,
+}
+
+impl Handler for Alarm {
+    type Session = ();
+    type Mail = ();
+
+    fn message(&mut self, peers: &mut Peers<()>, from: ConnectionId, message: Message<'_>) {
+        let ms = str::from_utf8(message.payload).ok().and_then(|text| text.parse().ok());
+        self.due = peers.now() + Duration::from_millis(ms.expect("a number"));
+        self.who = Some(from);
+        peers.wake_at(self.due + Duration::from_secs(60)); // the earlier one holds
+        peers.wake_at(self.due);
+    }
+
+    fn wake(&mut self, peers: &mut Peers<()>) {
+        self.woken += 1;
+        let late = peers.now().checked_sub(self.due).expect("not too early");
+        let text = format!("{} {}", self.woken, late < Duration::from_secs(5));
+        let who = self.who.expect("somebody has asked");
+        peers.send(who, Message::text(&text)).expect("it is open");
+    }
+}
+
+#[test]
+fn a_handler_is_woken_once_and_not_too_early() {
+    let server = Running::start(Config::default(), 1, |_, _: &Mailboxes<()>| Alarm::default());
+    let mut client = server.open("/");
+    for (round, ms) in ["0", "25", "3"].iter().enumerate() {
+        client.send(Frame::text(ms).bytes());
+        client.expect(&Expect::text(format!("{} true", round + 1)));
+    }
+}
