@@ -119,10 +119,14 @@ impl<S, P: Platform> Peers<S, P> {
         if message.payload.len() >= DIRECT_FROM && mask.is_none() {
             return self.send_large(self.id(index), message);
         }
-        let outbound = self.table[index].outbound;
-        let chain = &mut self.table[index].chain;
-        self.turn.push(chain, true, |out| outbound.send(message, mask, out))?;
-        self.touch(index);
+        let peer = &mut self.table[index];
+        let outbound = peer.outbound;
+        self.turn.push(&mut peer.chain, true, |out| outbound.send(message, mask, out))?;
+        if !peer.dirty {
+            peer.dirty = true;
+            self.dirty.push(index as u32);
+        }
+        self.flush_if_full();
         Ok(())
     }
 
@@ -370,6 +374,11 @@ impl<S, P: Platform> Peers<S, P> {
     #[inline]
     pub(super) fn touch(&mut self, index: usize) {
         self.mark(index);
+        self.flush_if_full();
+    }
+
+    #[inline]
+    fn flush_if_full(&mut self) {
         if self.turn.is_full() {
             self.flushes = self.flushes.wrapping_add(1);
             self.flush();
