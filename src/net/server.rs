@@ -87,9 +87,9 @@ impl Builder {
         self
     }
 
-    /// Whether other processes of the same user that ask for it too may listen on the same addresses
-    /// (SO_REUSEPORT, socket(7)): the kernel spreads new connections over all of them by hash.
-    /// Default: not, so that a second server on an address is refused.
+    /// Whether other processes of the same user that ask for it too may listen on the same
+    /// addresses (SO_REUSEPORT, socket(7)): the kernel spreads new connections over all of them by
+    /// hash. Default: not, so that a second server on an address is refused.
     #[must_use]
     pub const fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.reuse_port = reuse_port;
