@@ -23,6 +23,10 @@ use crate::proto::{ProtocolError, Role};
 /// together with what is pending. `docs/performance.md` has the measurement.
 const DIRECT_FROM: usize = 8 << 10;
 
+/// How many connections the tables have room for from the start: enough that the allocator maps
+/// them as pages of their own, which cost nothing until they are used and move without a copy.
+pub(super) const TABLE_START: usize = 4096;
+
 /// All connections of a loop, to be written to: a handler has it while it borrows a message.
 ///
 /// What is sent leaves at the end of the turn, with one system call a peer.
@@ -61,7 +65,7 @@ impl<S, P: Platform> Peers<S, P> {
         config.backlog_high_bytes = config.backlog_high_bytes.min(config.backlog_bytes_max);
         config.backlog_low_bytes = config.backlog_low_bytes.min(config.backlog_high_bytes);
         Self {
-            table: Slab::new(),
+            table: Slab::with_capacity(TABLE_START),
             waits: Waits::new(&config),
             deflaters: Deflaters::new(config.deflate, config.deflate_budget_bytes),
             config,
