@@ -4,8 +4,8 @@
 //! than [`SMALL_MAX`](super::SMALL_MAX) bytes.
 //!
 //! benches/mask.rs holds each beside memcpy, the plain loop and the scalar twin. What was left out:
-//! stores past the cache (the bytes are read again at once), and AVX-512 on machines that clock down
-//! for it, which are those without VBMI2.
+//! stores past the cache, since the bytes are read again at once, and AVX-512 on machines without
+//! VBMI2, which clock down for it.
 
 use std::is_x86_feature_detected as has;
 
