@@ -32,7 +32,7 @@ pub type MaskKernel = fn(&mut [u8], [u8; 4]) -> bool;
 /// apply_mask(&mut bytes, [0x37, 0xFA, 0x21, 0x3D], 0);
 /// assert_eq!(bytes, [0x7F, 0x9F, 0x4D, 0x51, 0x58]); // RFC 6455 section 5.7
 /// ```
-#[inline]
+#[inline(always)]
 pub fn apply_mask(bytes: &mut [u8], key: [u8; 4], offset: u64) {
     apply::<false>(bytes, turned(u32::from_le_bytes(key), (offset % 4) as usize));
 }
@@ -47,7 +47,7 @@ pub fn apply_mask(bytes: &mut [u8], key: [u8; 4], offset: u64) {
 /// assert!(unmask_text(&mut bytes, [0x37, 0xFA, 0x21, 0x3D]));
 /// assert_eq!(&bytes, b"Hello");
 /// ```
-#[inline]
+#[inline(always)]
 pub fn unmask_text(bytes: &mut [u8], key: [u8; 4]) -> bool {
     apply::<true>(bytes, u32::from_le_bytes(key))
 }
@@ -73,15 +73,15 @@ pub fn mask_kernels() -> [(&'static str, Option<MaskKernel>); 3] {
 }
 
 /// Whether all that came out is ASCII, where `LOOK` asks for it; else false.
-#[inline]
+#[inline(always)]
 fn apply<const LOOK: bool>(bytes: &mut [u8], key: u32) -> bool {
     match bytes.len() {
         0..4 => bytewise::<LOOK>(bytes, key),
-        4..8 => ends::<4, LOOK>(bytes, key),
-        8..16 => ends::<8, LOOK>(bytes, key),
-        16..32 => ends::<16, LOOK>(bytes, key),
-        32..64 => ends::<32, LOOK>(bytes, key),
-        64..=SMALL_MAX => ends::<64, LOOK>(bytes, key),
+        4..=8 => ends::<4, LOOK>(bytes, key),
+        9..=16 => ends::<8, LOOK>(bytes, key),
+        17..=32 => ends::<16, LOOK>(bytes, key),
+        33..=64 => ends::<32, LOOK>(bytes, key),
+        65..=SMALL_MAX => ends::<64, LOOK>(bytes, key),
         _ => {
             #[cfg(target_arch = "x86_64")]
             let is_ascii = wide::sweep::<LOOK>(bytes, key);
@@ -104,28 +104,32 @@ fn bytewise<const LOOK: bool>(bytes: &mut [u8], key: u32) -> bool {
 
 /// From `N` to `2 * N` bytes: the first `N` and the last `N`. Where they overlap, both write the
 /// same.
-#[inline]
+#[inline(always)]
 fn ends<const N: usize, const LOOK: bool>(bytes: &mut [u8], key: u32) -> bool {
     let last_key = turned(key, bytes.len().wrapping_sub(N));
     let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
         return bytewise::<LOOK>(bytes, key); // never: the caller has looked at the length
     };
-    let (first, last) = (xored(*first, key), xored(*last, last_key));
+    let ((first, seen_first), (last, seen_last)) = (xored(*first, key), xored(*last, last_key));
     if let Some(room) = bytes.first_chunk_mut::<N>() {
         *room = first;
     }
     if let Some(room) = bytes.last_chunk_mut::<N>() {
         *room = last;
     }
-    LOOK && first.iter().zip(&last).fold(0, |seen, (a, b)| seen | a | b).is_ascii()
+    LOOK && (seen_first | seen_last).to_le_bytes().is_ascii()
 }
 
+/// The bytes, masked, and all their words laid over each other.
 #[inline]
-fn xored<const N: usize>(mut bytes: [u8; N], key: u32) -> [u8; N] {
+fn xored<const N: usize>(mut bytes: [u8; N], key: u32) -> ([u8; N], u32) {
+    let mut seen = 0;
     for word in bytes.as_chunks_mut::<4>().0 {
-        *word = (u32::from_le_bytes(*word) ^ key).to_le_bytes();
+        let masked = u32::from_le_bytes(*word) ^ key;
+        seen |= masked;
+        *word = masked.to_le_bytes();
     }
-    bytes
+    (bytes, seen)
 }
 
 /// A loop over whole words is what the compiler turns into vector code for the target at hand.
