@@ -12,6 +12,9 @@ use throng::net::Config;
 /// The windows that zlib can deflate with, in bits.
 const WINDOW_BITS: RangeInclusive<i64> = 9..=15;
 
+/// From the fastest to the smallest.
+pub const LEVEL: RangeInclusive<i64> = 1..=9;
+
 /// Options of every command that serves.
 #[derive(Debug, Args)]
 pub struct ServerOptions {
@@ -41,6 +44,9 @@ pub struct ServerOptions {
     /// for each connection).
     #[arg(long, value_name = "MODE", default_value = "shared", value_parser = compression)]
     compress: Mode,
+    /// Level of compression: 1 is the fastest, 9 the smallest.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = LEVEL)]
+    compress_level: i64,
     /// Window of dedicated compression, in bits: 9 to 15.
     #[arg(long, value_name = "BITS", default_value_t = 15, value_parser = WINDOW_BITS)]
     compress_window: i64,
@@ -81,6 +87,7 @@ impl ServerOptions {
             ..Config::default()
         };
         config.deflate = extension::Config {
+            level: self.compress_level as u8,
             server_max_window_bits: self.compress_window as u8,
             client_max_window_bits: self.compress_window as u8,
             ..extension::Config::new(self.compress)
