@@ -92,7 +92,8 @@ impl ServerOptions {
             client_max_window_bits: self.compress_window as u8,
             ..extension::Config::new(self.compress)
         };
-        config.deflate_budget_bytes = self.compress_budget;
+        // Each loop has its part of it.
+        config.deflate_budget_bytes = self.compress_budget / self.loops as usize;
         config.settings.message_bytes_max = self.max_message;
         config.settings.fragments_max = self.max_fragments;
         config

@@ -113,7 +113,8 @@ impl ConnectOptions {
             .redirects(self.redirects);
         if let Some(mode) = self.compress {
             let level = self.compress_level as u8;
-            connect = connect.compression(extension::Config { level, ..extension::Config::new(mode) });
+            let config = extension::Config { level, ..extension::Config::new(mode) };
+            connect = connect.compression(config);
         }
         for (name, value) in self.headers.clone() {
             connect = connect.header(name, value);
