@@ -119,3 +119,37 @@ pub fn compression(text: &str) -> Result<Mode, String> {
         _ => Err("must be off, shared or dedicated".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: ServerOptions,
+    }
+
+    fn config(flags: &str) -> Option<Config> {
+        let line = Line::try_parse_from(["throng"].into_iter().chain(flags.split_whitespace()));
+        line.ok().map(|line| line.options.config())
+    }
+
+    #[test]
+    fn each_loop_has_its_part_of_the_budget() {
+        for (flags, part) in [("", 64 << 20), ("--loops 4", 16 << 20)] {
+            assert_eq!(config(flags).expect("good flags").deflate_budget_bytes, part);
+        }
+    }
+
+    #[test]
+    fn levels() {
+        let level = |flags| config(flags).map(|config| config.deflate.level);
+        assert_eq!([level(""), level("--compress-level 9")], [Some(1), Some(9)]);
+        for flags in ["--compress-level 0", "--compress-level 10", "--compress-level x"] {
+            assert_eq!(level(flags), None);
+        }
+    }
+}
