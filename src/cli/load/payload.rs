@@ -12,8 +12,6 @@ use super::plan::Plan;
 const SEQUENCE_LEN: usize = 8;
 const SENDER_LEN: usize = 4;
 const TIME_LEN: usize = 10;
-/// The head of an echoed message: its number. A shorter message has none.
-pub const ECHO_HEAD: usize = SEQUENCE_LEN;
 /// The head of a message to all: its number, its sender, and when it was due.
 pub const FANOUT_HEAD: usize = SEQUENCE_LEN + SENDER_LEN + TIME_LEN;
 /// Times are told apart within so many nanoseconds: thirteen days.

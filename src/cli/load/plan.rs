@@ -85,6 +85,7 @@ pub struct Plan {
     pub rate: Option<f64>,
     pub text: bool,
     pub wrap: Option<String>,
+    /// How many send to all: the first connections of the first process.
     pub senders: usize,
     pub compress: Compress,
     pub warm_up_s: f64,
@@ -123,10 +124,10 @@ impl Plan {
         (all > 0).then(|| self.from[(self.first + number) % all])
     }
 
-    /// When the run begins to count and ends, if it starts now.
+    /// From when to when is counted, if the run begins now.
     pub fn window_ns(&self) -> (u64, u64) {
-        let from = now_ns() + ns(self.warm_up_s);
-        (from, from + ns(self.duration_s))
+        let from_ns = now_ns() + ns(self.warm_up_s);
+        (from_ns, from_ns + ns(self.duration_s))
     }
 
     /// The plans of the processes that share it: as many connections each, and their part of the
@@ -147,7 +148,6 @@ impl Plan {
                         Mode::Echo | Mode::Storm | Mode::Idle => self.rate.map(|it| it * part),
                     },
                     open_rate: self.open_rate.map(|it| it * part),
-                    senders: if first == 0 { self.senders.min(connections) } else { 0 },
                     ..self.clone()
                 };
                 first += connections;
@@ -200,7 +200,6 @@ mod tests {
         let connections: Vec<_> = plans.iter().map(|it| (it.first, it.connections)).collect();
         assert_eq!(connections, [(0, 4), (4, 3), (7, 3)]);
         assert_eq!(plans.iter().filter_map(|it| it.rate).sum::<f64>().round(), 1000.0);
-        assert_eq!(plans.iter().map(|it| it.senders).collect::<Vec<_>>(), [1, 0, 0]);
         let plan = Plan { procs: 30, ..Plan::sample() };
         assert_eq!(plan.share().len(), 10, "no process without a connection");
     }
