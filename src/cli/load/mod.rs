@@ -30,6 +30,7 @@ mod worker;
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,9 +79,16 @@ fn run_one(plan: io::Result<Plan>, common: &Common) -> io::Result<u8> {
     }
     say_warnings(&outcome);
     if let Some(file) = &common.report {
-        fs::write(file, report::page(&plan, &outcome)?)?;
+        write_report(file, &plan, &outcome)?;
     }
     Ok(outcome.status())
+}
+
+fn write_report(file: &Path, plan: &Plan, outcome: &Outcome) -> io::Result<()> {
+    let page = report::page(plan, outcome)?;
+    fs::write(file, page).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot write {}: {error}", file.display()))
+    })
 }
 
 /// What a reader has to know, on standard error.

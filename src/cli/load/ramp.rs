@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::plan::{Mode, Plan};
 use super::screen::{Screen, errors};
 use super::units::{count, time};
-use super::{interruption, print, report, say_warnings};
+use super::{interruption, print, say_warnings, write_report};
 
 /// So much of a rate has to be answered.
 const REACHED: f64 = 0.95;
@@ -71,7 +71,7 @@ pub fn run(options: &RampOptions) -> io::Result<u8> {
         ramp.summary()
     })?;
     if let (Some(file), (plan, Some(outcome))) = (&options.common.report, &last) {
-        std::fs::write(file, report::page(plan, outcome)?)?;
+        write_report(file, plan, outcome)?;
     }
     // That a server breaks at some level is what was to be found out, not a failure.
     let is_wrong = ramp.steps.iter().any(|step| step.errors.mismatched > 0);
