@@ -58,6 +58,7 @@ pub struct ServerUse {
     watch: Option<Watch>,
     rss_before: u64,
     rss_open: u64,
+    rss_end: u64,
     begin: Option<Usage>,
     pub end: Option<Usage>,
     /// How often it was seen, and how often on the core of this process.
@@ -101,7 +102,12 @@ pub fn run(plan: &Plan, screen: &mut Screen, interrupted: &AtomicBool) -> io::Re
     screen.begin(plan);
     while course.ended < fleet.len() {
         if let Some(news) = fleet.next(STEP) {
+            let done = course.done;
             course.take(news, screen)?;
+            if course.done > done && course.done == fleet.len() {
+                course.look_at_the_end();
+                fleet.order(Order::Leave);
+            }
         }
         if course.ready == fleet.len() && course.window_ns.is_none() {
             let (from_ns, until_ns) = plan.window_ns();
@@ -169,10 +175,20 @@ impl<'a> Course<'a> {
                 self.left.pongs += done.pongs;
                 self.left.examples.extend(done.examples);
             }
-            News::Ended(Ok(())) => self.ended += 1,
+            News::Ended(Ok(())) => {
+                self.ended += 1;
+                if self.ended > self.done {
+                    return Err(io::Error::other("a worker has ended before its time"));
+                }
+            }
             News::Ended(Err(error)) => return Err(error),
         }
         Ok(())
+    }
+
+    /// The server's memory while it still has all connections.
+    fn look_at_the_end(&mut self) {
+        self.server.rss_end = self.server.watch.and_then(Watch::rss_bytes).unwrap_or_default();
     }
 
     fn merge(&mut self, second: Second, screen: &Screen) -> io::Result<()> {
@@ -232,8 +248,8 @@ impl<'a> Course<'a> {
     }
 
     fn server_figures(&self, outcome: &Outcome) -> Option<Server> {
-        let ServerUse { begin, end, rss_before, rss_open, watch, .. } = &self.server;
-        let watch = (*watch)?;
+        let ServerUse { begin, end, rss_before, rss_open, rss_end, watch, .. } = &self.server;
+        (*watch)?;
         let cpu_percent = match (begin, end) {
             (Some(begin), Some(end)) => end.percent_since(begin),
             _ => 0.0,
@@ -244,7 +260,7 @@ impl<'a> Course<'a> {
         Some(Server {
             cpu_us_per_message,
             cpu_percent,
-            rss_bytes: watch.rss_bytes().unwrap_or(*rss_open),
+            rss_bytes: *rss_end,
             bytes_per_connection: grown / (self.open.max(1)) as f64,
         })
     }

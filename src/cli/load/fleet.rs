@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use signal_hook::consts::SIGINT;
+
 use super::echo::Echo;
 use super::fanout::Fanout;
 use super::idle::Idle;
@@ -155,6 +157,8 @@ pub fn work_for_parent() -> io::Result<()> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let plan: Plan = serde_json::from_str(&line)?;
+    // Ctrl-C is for the one that gives the orders: with its end the orders end.
+    signal_hook::flag::register(SIGINT, Arc::default())?;
     let listen = |post: Post| {
         let listener = move || {
             for order in io::stdin().lines() {

@@ -15,6 +15,9 @@ pub enum Order {
     Begin { from_ns: u64, until_ns: u64 },
     /// Stop counting now.
     Finish,
+    /// All workers are done: close the connections. Before that, who leaves could be heard by those
+    /// who still count.
+    Leave,
 }
 
 /// What a worker says.
@@ -27,7 +30,7 @@ pub enum Word {
     Ready { open: u64, opening_s: f64 },
     /// What one second brought.
     Second(Box<Second>),
-    /// The end.
+    /// All is counted.
     Done(Box<Done>),
 }
 

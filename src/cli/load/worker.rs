@@ -91,7 +91,7 @@ pub trait Task {
 /// How far a worker has come.
 ///
 /// ```text
-///   Opening ─► Quiet ─► Waiting ──Begin──► Running ─► Draining ─► Leaving
+///   Opening ─► Quiet ─► Waiting ──Begin──► Running ─► Draining ─► Done ──Leave──► Leaving
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -102,6 +102,8 @@ pub enum Phase {
     Running,
     /// Nothing new is sent, answers are waited for.
     Draining,
+    /// All is counted, and others may still count.
+    Done,
     Leaving,
 }
 
@@ -232,7 +234,7 @@ impl<T: Task> Worker<T> {
         match self.crew.phase {
             Phase::Opening => self.open_more(peers),
             Phase::Quiet => self.wait_for_quiet(now),
-            Phase::Waiting => u64::MAX,
+            Phase::Waiting | Phase::Done => u64::MAX,
             Phase::Running => {
                 self.crew.roll(now);
                 let until_ns = self.crew.recorder.until_ns();
@@ -244,7 +246,7 @@ impl<T: Task> Worker<T> {
                 let next_ns = self.task.act(&mut self.crew, peers);
                 next_ns.min(self.crew.recorder.boundary_ns()).min(until_ns)
             }
-            Phase::Draining => self.drain(peers, now),
+            Phase::Draining => self.drain(now),
             Phase::Leaving => {
                 let leave_by = self.since_ns + LEAVE_NS;
                 if self.crew.open == 0 || now >= leave_by {
@@ -287,7 +289,7 @@ impl<T: Task> Worker<T> {
         u64::MAX
     }
 
-    fn drain(&mut self, peers: &mut Peers<u32>, now: u64) -> u64 {
+    fn drain(&mut self, now: u64) -> u64 {
         let Crew { plan, open, .. } = &self.crew;
         let give_up_at = self.since_ns + ns(plan.timeout_s);
         if !self.task.is_answered() && *open > 0 && now < give_up_at {
@@ -298,12 +300,16 @@ impl<T: Task> Worker<T> {
         self.crew.roll(now);
         let mut done = std::mem::take(&mut self.crew.done);
         done.latency = self.crew.recorder.rest();
+        self.enter(Phase::Done);
+        (self.crew.say)(Word::Done(Box::new(done)));
+        u64::MAX
+    }
+
+    fn leave(&mut self, peers: &mut Peers<u32>) {
         self.enter(Phase::Leaving);
         for id in self.crew.links.iter().flatten() {
             let _ = peers.close(*id, CloseCode::NORMAL, ""); // it may be closing already
         }
-        (self.crew.say)(Word::Done(Box::new(done)));
-        now
     }
 }
 
@@ -350,7 +356,7 @@ impl<T: Task> Handler for Worker<T> {
                 }
             }
             Phase::Opening | Phase::Quiet | Phase::Waiting => self.heard_ns = now_ns(),
-            Phase::Leaving => {}
+            Phase::Done | Phase::Leaving => {}
         }
     }
 
@@ -369,7 +375,8 @@ impl<T: Task> Handler for Worker<T> {
         let link = session as usize;
         self.crew.links[link] = None;
         self.crew.open -= 1;
-        let is_early = T::OPENS_FIRST && self.crew.phase != Phase::Leaving;
+        let is_over = matches!(self.crew.phase, Phase::Done | Phase::Leaving);
+        let is_early = T::OPENS_FIRST && !is_over;
         if is_early || (self.crew.is_running() && !matches!(reason, CloseReason::Peer(_))) {
             self.crew.note(|errors| &mut errors.lost, || format!("{reason:?}"));
         }
@@ -387,6 +394,7 @@ impl<T: Task> Handler for Worker<T> {
                 self.task.begin(&mut self.crew, peers);
             }
             Order::Finish => self.crew.recorder.finish(now_ns()),
+            Order::Leave => self.leave(peers),
         }
         self.step(peers);
     }
