@@ -38,7 +38,7 @@ impl Opening {
         let now_ns = now_ns();
         while self.next < self.plan.connections
             && self.dialling < DIALS_MAX
-            && self.next_ns() <= now_ns
+            && self.due_ns() <= now_ns
         {
             dial(peers, &self.plan, self.next)?;
             self.next += 1;
@@ -56,11 +56,15 @@ impl Opening {
         self.next == self.plan.connections && self.dialling == 0
     }
 
-    /// When the next one is due.
+    /// When the next one can be dialled, if nothing happens before that.
     pub const fn next_ns(&self) -> u64 {
-        if self.next == self.plan.connections {
-            return u64::MAX;
+        if self.next == self.plan.connections || self.dialling == DIALS_MAX {
+            return u64::MAX; // an answer comes first
         }
+        self.due_ns()
+    }
+
+    const fn due_ns(&self) -> u64 {
         self.started_ns + self.next as u64 * self.interval_ns
     }
 
