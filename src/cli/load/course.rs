@@ -3,6 +3,7 @@
 //! Owns its course: all workers are ready before any begins, and all count in the same window.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -192,12 +193,13 @@ impl<'a> Course<'a> {
     }
 
     fn merge(&mut self, second: Second, screen: &Screen) -> io::Result<()> {
-        if !self.seconds.contains_key(&second.number) {
-            let latency = Spread::new()?;
-            let empty = Merged { workers: 0, count: 0, length_ns: 0, latency };
-            self.seconds.insert(second.number, empty);
-        }
-        let Some(merged) = self.seconds.get_mut(&second.number) else { return Ok(()) };
+        let merged = match self.seconds.entry(second.number) {
+            Entry::Occupied(told) => told.into_mut(),
+            Entry::Vacant(first) => {
+                let latency = Spread::new()?;
+                first.insert(Merged { workers: 0, count: 0, length_ns: 0, latency })
+            }
+        };
         merged.workers += 1;
         merged.count += second.count;
         merged.length_ns = merged.length_ns.max(second.length_ns);
