@@ -8,6 +8,8 @@ use super::plan::Plan;
 
 /// Someone who uses so much of a core has none left, in percent.
 const BUSY_PERCENT: f64 = 90.0;
+/// Who uses less of a core takes nothing from others, in percent.
+const SOME_PERCENT: f64 = 10.0;
 /// So late may messages go out that are due at a time, in microseconds.
 const LATE_US: f64 = 1000.0;
 
@@ -34,7 +36,8 @@ pub fn of(plan: &Plan, outcome: &Outcome, server: &ServerUse, busiest: f64) -> V
             late_us / 1e3
         ));
     }
-    if server.seen >= 3 && server.beside * 2 > server.seen {
+    let has_work = server_percent.is_some_and(|percent| percent >= SOME_PERCENT);
+    if has_work && server.seen >= 3 && server.beside * 2 > server.seen {
         warnings.push(
             "server and load ran on the same core and took time from each other: pin them apart, \
              with taskset for example"

@@ -38,6 +38,11 @@ function share(oneIn) {
   return `${Number(percent.toFixed(nines))} %`;
 }
 
+// A number and its unit stay on one line.
+function together(text) {
+  return text.replace(/(\d) (µs|ms|s|B|KiB|MiB|GiB|%)(?!\w)/g, '$1\u00a0$2');
+}
+
 function fillPage() {
   document.title = `throng load: ${data.title}`;
   element('title').textContent = data.title;
@@ -48,8 +53,8 @@ function fillPage() {
   for (const [name, value, words] of data.tiles) {
     const tile = add(element('tiles'), 'div', undefined, 'tile');
     add(tile, 'div', name, 'name');
-    add(tile, 'div', value, 'value');
-    add(tile, 'div', words, 'words');
+    add(tile, 'div', together(value), 'value');
+    add(tile, 'div', together(words), 'words');
   }
   for (const [name, value] of data.settings) {
     const row = add(element('settings'), 'tr');
