@@ -100,8 +100,8 @@ class WsLoad:
 def named(text, throng):
     """The generator that --generator asks for."""
     kind, _, program = text.partition(":")
-    if kind == "throng" and not program:
-        return ThrongLoad(throng)
+    if kind == "throng":
+        return ThrongLoad(program or throng)
     if kind == "wsload" and program:
         return WsLoad(program)
-    raise GeneratorError("--generator is `throng` or `wsload:PATH`")
+    raise GeneratorError("--generator is `throng`, `throng:PATH` or `wsload:PATH`")

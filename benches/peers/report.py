@@ -53,7 +53,14 @@ def ratio(results, workload, server, figure):
     return theirs / ours if ours and theirs else None
 
 
-def is_behind(workload, figure, value):
+def times(value):
+    """A ratio."""
+    if value is None:
+        return "–"
+    return number(value) if value >= 10 else f"{value:.2f}"
+
+
+def is_behind(figure, value):
     """Whether throng is behind a server whose figure is `value` times its own."""
     return value > 1 if figure == "rate" else value < 1
 
@@ -77,8 +84,8 @@ def ratio_table(results, figure):
             elif server == "throng":
                 cells.append(number(results.median(workload.name, server, of)))
             else:
-                text = f"{value:.2f}"
-                cells.append(f"**{text}**" if is_behind(workload, of, value) else text)
+                behind_it = is_behind(of, value)
+                cells.append(f"**{times(value)}**" if behind_it else times(value))
         unit = workload.unit if figure == "own" else f"µs of CPU for one of the {workload.unit}"
         unit = unit.replace("/s", "") if figure == "cpu_us" else unit
         lines.append(f"| {workload.title} ({unit}) | {' | '.join(cells)} |")
@@ -103,12 +110,12 @@ def full_table(results, workload):
             continue
         value = ratio(results, workload, server, workload.figure)
         cells = [results.about["versions"][server][0], spread_cell(own),
-                 f"{value:.2f}" if value else "–"]
+                 times(value)]
         if has_cpu:
             value = ratio(results, workload, server, "cpu_us")
             busy = results.median(workload.name, server, "busy")
             cells += [spread_cell(results.spread(workload.name, server, "cpu_us")),
-                      f"{value:.2f}" if value else "–", f"{busy:.0%}" if busy else "–"]
+                      times(value), f"{busy:.0%}" if busy else "–"]
         lines.append(f"| {' | '.join(cells)} |")
     asked = [one.get("asked") for rounds in results.samples[workload.name].values()
              for one in rounds]
@@ -136,7 +143,7 @@ def behind(results):
                        else [workload.figure]):
             for server in names(results)[1:]:
                 value = ratio(results, workload, server, figure)
-                if value and is_behind(workload, figure, value):
+                if value and is_behind(figure, value):
                     found.append((workload.name, figure, server, value))
     return found
 
@@ -147,7 +154,7 @@ def summary(results):
              ratio_table(results, "own"), "", "Server CPU:", "", ratio_table(results, "cpu_us"), ""]
     if "throng" in names(results):
         rows = behind(results)
-        parts += [f"throng is behind on {name}, {figure}: {server} has {value:.2f} x"
+        parts += [f"throng is behind on {name}, {figure}: {server} has {times(value)} x"
                   for name, figure, server, value in rows] or ["throng is first everywhere"]
     if notes := footnotes(results):
         parts += ["", notes]
@@ -164,15 +171,16 @@ def page(results):
     notes = footnotes(results)
     between = str(min(rounds)) if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
     return f"""\
-    benches/peers/run --write
+    benches/peers/run --rounds {max(rounds)} --seconds {about['seconds']} --write
 
-{about['date']}, {about['machine']}. Load: {about['generator']}. Server on one core, load on the
-other, loopback; {between} rounds of {about['seconds']} s in which each server has its turn; medians.
+{about['date']}, {about['machine']}. Load: {about['generator']}. Server on one
+core, load on the other, loopback; {between} rounds of {about['seconds']} s, in each of which every
+server has its turn; medians.
 {versions}.
 
 <picture>
   <source media="(prefers-color-scheme: dark)" srcset="images/peers-dark.svg">
-  <img alt="Bars: each server on each workload; the figures stand in the tables" src="images/peers-light.svg">
+  <img alt="A bar for each server on each workload" src="images/peers-light.svg">
 </picture>
 
 throng's own figure, and those of the others as multiples of it; bold where throng is behind:
