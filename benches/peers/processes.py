@@ -26,10 +26,11 @@ class ServerError(Exception):
 
 
 class Sample(NamedTuple):
-    """What a process and its children have used up to a moment."""
+    """What was used up to a moment: by a server and its children, and by whom else."""
     at_s: float
     cpu_s: float
     resident_bytes: int
+    others_cpu_s: float  # of all that runs on the machine and was not started by this script
 
 
 def pinned(core, command):
@@ -105,16 +106,26 @@ def family(pid):
     return found
 
 
-def sample(pid):
-    cpu_ticks = pages = 0
+def used(pid):
+    """CPU ticks and resident pages of a process and of all that descend from it."""
+    ticks = pages = 0
     for member in family(pid):
         try:
             stat = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
             pages += int(Path(f"/proc/{member}/statm").read_text().split()[1])
         except (OSError, IndexError):
             continue
-        cpu_ticks += int(stat[11]) + int(stat[12])  # utime and stime, of all threads
-    return Sample(time.monotonic(), cpu_ticks / TICKS_PER_S, pages * PAGE_BYTES)
+        ticks += int(stat[11]) + int(stat[12])  # utime and stime, of all threads
+    return ticks, pages
+
+
+def sample(pid):
+    now_s = time.monotonic()
+    machine = Path("/proc/stat").read_text().split(maxsplit=4)
+    ours, _ = used(os.getpid())
+    ticks, pages = used(pid)
+    others = sum(map(int, machine[1:4])) - ours  # user, nice and system
+    return Sample(now_s, ticks / TICKS_PER_S, pages * PAGE_BYTES, others / TICKS_PER_S)
 
 
 class Watch:
@@ -136,12 +147,14 @@ class Watch:
         self._thread.join()
 
     def busy(self, until_s, seconds):
-        """The share of a core that it used in the `seconds` before a moment."""
+        """The shares of a core of the server and of all others, in the `seconds` to a moment."""
         inside = [one for one in self.samples if until_s - seconds <= one.at_s <= until_s]
         if len(inside) < 2:
-            return None
+            return None, None
         first, last = inside[0], inside[-1]
-        return (last.cpu_s - first.cpu_s) / (last.at_s - first.at_s)
+        long_s = last.at_s - first.at_s
+        others = (last.others_cpu_s - first.others_cpu_s) / long_s
+        return (last.cpu_s - first.cpu_s) / long_s, max(others, 0.0)
 
     def growth_bytes(self, until_s):
         """How much resident memory it has gained from the first sample to a moment."""

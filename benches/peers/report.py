@@ -13,6 +13,7 @@ from servers import HERE, TARGET
 
 BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 MOST_OF_A_CORE = 0.95
+OTHERS_MAX = 0.1  # of a core, by other programs: what is left of it on a machine at rest
 
 
 def number(value):
@@ -34,6 +35,8 @@ def in_words(workload, figures):
         words.append(f"{number(figures['cpu_us'])} µs of CPU")
     if (figures.get("busy") or 0) >= MOST_OF_A_CORE:
         words.append("(the load was at its end)")
+    if (figures.get("others") or 0) > OTHERS_MAX:
+        words.append(f"(other programs took {figures['others']:.0%} of a core)")
     return ", ".join(words)
 
 
@@ -130,6 +133,11 @@ def footnotes(results):
         for server, reason in results.failures.get(workload.name, {}).items():
             if results.rounds(workload.name, server) == 0:
                 lines.append(f"- {server} on `{workload.name}`: {reason}")
+    if disturbed := sum((one.get("others") or 0) > OTHERS_MAX
+                        for of in results.samples.values() for rounds in of.values()
+                        for one in rounds):
+        lines.append(f"- in {disturbed} of the measurements other programs took more than "
+                     f"{OTHERS_MAX:.0%} of a core")
     for server, reason in results.about.get("missing", {}).items():
         lines.append(f"- {server} was left out: {reason}")
     return "\n".join(lines)

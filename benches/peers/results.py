@@ -46,6 +46,12 @@ class Results:
         self.failures.get(workload, {}).pop(server, None)
         self.save()
 
+    def forget(self, workloads, servers):
+        for kept in (self.samples, self.failures):
+            for workload in workloads:
+                for server in servers:
+                    kept.get(workload, {}).pop(server, None)
+
     def fail(self, workload, server, reason):
         self.failures.setdefault(workload, {})[server] = reason
         self.save()
