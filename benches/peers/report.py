@@ -175,8 +175,11 @@ def page(results):
     about = results.about
     rounds = {len(rounds) for of in results.samples.values() for rounds in of.values()}
     versions = ", ".join(f"{title} {version}" for title, version in about["versions"].values())
+    absent = [f"`{one.name}`" for one in workloads.ALL if one not in measured(results)]
     tables = "\n".join(full_table(results, workload) for workload in measured(results))
     notes = footnotes(results)
+    if absent:
+        notes += f"\n- not in this run: {', '.join(absent)}"
     between = str(min(rounds)) if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
     return f"""\
     benches/peers/run --rounds {max(rounds)} --seconds {about['seconds']} --write
