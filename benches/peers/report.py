@@ -171,6 +171,17 @@ def summary(results):
 
 # --- The page --------------------------------------------------------------------------------
 
+def command(about, rounds):
+    """How to have the page again; what belongs to a machine is left open."""
+    known = {server.name for server in [servers.throng(), *servers.peers()]}
+    more = [name for name in about["versions"] if name not in known and name != "floor"]
+    words = ["benches/peers/run", f"--rounds {rounds} --seconds {about['seconds']}"]
+    words += ["--generator wsload:PATH"] if about["generator"].startswith("wsload") else []
+    words += ["--floor PATH"] if "floor" in about["versions"] else []
+    words += [f"--extra {name}=COMMAND" for name in more]
+    return " ".join([*words, "--write"])
+
+
 def page(results):
     about = results.about
     rounds = {len(rounds) for of in results.samples.values() for rounds in of.values()}
@@ -182,7 +193,7 @@ def page(results):
         notes += f"\n- not in this run: {', '.join(absent)}"
     between = str(min(rounds)) if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
     return f"""\
-    benches/peers/run --rounds {max(rounds)} --seconds {about['seconds']} --write
+    {command(about, max(rounds))}
 
 {about['date']}, {about['machine']}. Load: {about['generator']}. Server on one
 core, load on the other, loopback; {between} rounds of {about['seconds']} s, in each of which every

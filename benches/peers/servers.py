@@ -128,12 +128,12 @@ def locked_version(crate):
 
 def gorilla_version():
     package = run(["dpkg-query", "-W", "-f=${Version}", "golang-github-gorilla-websocket-dev"])
-    return f"{package.strip()}, {run(['go', 'version']).split()[2]}"
+    return f"{package.strip()} ({run(['go', 'version']).split()[2]})"
 
 
 def node_version():
     ws = run(["node", "-p", "require('ws/package.json').version"], HERE / "node").strip()
-    return f"{ws}, Node {run(['node', '--version']).strip()}"
+    return f"{ws} (Node {run(['node', '--version']).strip()})"
 
 
 def rust_server(name, **more):
