@@ -80,7 +80,9 @@ impl Fault {
 impl<'a> Command<'a> {
     /// Reads a command. Beside the fault stands the id to answer with, where there is one.
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, (Option<&'a RawValue>, Fault)> {
-        if !json::is_valid(message) {
+        // What is read into fields below would take a list for them too.
+        let is_object = message.trim_ascii_start().starts_with(b"{");
+        if !is_object || !json::is_valid(message) {
             return Err((None, Fault::new("bad_json", "this is not one JSON object")));
         }
         serde_json::from_slice::<Self>(message).map_err(|_| {
@@ -152,6 +154,7 @@ mod tests {
         assert_eq!(fault("{}"), "bad_command");
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");
         assert_eq!(fault("hello"), "bad_json");
+        assert_eq!(fault(r#"["text",null,"lobby"]"#), "bad_json");
         assert_eq!(fault(r#"{"type":"text"} x"#), "bad_json");
         let deep =
             format!(r#"{{"type":"text","content":{}{}}}"#, "[".repeat(9999), "]".repeat(9999));
