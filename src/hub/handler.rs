@@ -120,8 +120,8 @@ impl Hub {
 impl Newcomer {
     fn of(request: &Request<'_>) -> Result<Self, Fault> {
         let head = request.head();
-        let mut newcomer = Self::default();
-        newcomer.room = (head.path() == "/").then(|| LOBBY.into());
+        let room = (head.path() == "/").then(|| LOBBY.into());
+        let mut newcomer = Self { name: None, room };
         for (key, value) in form_urlencoded::parse(head.query().unwrap_or("").as_bytes()) {
             match &*key {
                 "room" => newcomer.room = Some(check_name(&value)?.into()),

@@ -126,12 +126,15 @@ pub struct ConnectionInfo {
     pub backlog_bytes: usize,
 }
 
+/// What becomes of an answer.
+type Done = Box<dyn FnOnce(Reply) + Send>;
+
 /// An answer in the making.
 pub(super) struct Gathering {
     task: Task,
     asked: usize,
     parts: Mutex<Vec<Reply>>,
-    done: Mutex<Option<Box<dyn FnOnce(Reply) + Send>>>,
+    done: Mutex<Option<Done>>,
 }
 
 impl Task {
@@ -158,7 +161,7 @@ impl Task {
 
 impl Gathering {
     pub(super) fn new(task: Task, asked: usize, done: impl FnOnce(Reply) + Send + 'static) -> Self {
-        let done: Box<dyn FnOnce(Reply) + Send> = Box::new(done);
+        let done: Done = Box::new(done);
         Self { task, asked, parts: Mutex::default(), done: Mutex::new(Some(done)) }
     }
 

@@ -26,10 +26,10 @@ fn publishing_from_outside_reaches_rooms_users_or_all() {
         assert_eq!((&text["room"], &text["content"]), (&room.into(), &content));
         assert_eq!(text["sender"], "desk");
         if n == 4 {
-            let direct = person.next();
+            let direct = person.read();
             assert_eq!(json!([direct["type"], direct["content"]["to"]]), json!(["direct", "p4"]));
         }
-        let text = person.next();
+        let text = person.read();
         assert_eq!((&text["content"], text.get("room")), (&"to all".into(), None));
     }
 }

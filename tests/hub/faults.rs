@@ -88,7 +88,7 @@ fn too_many_faults_end_the_connection() {
     let close = bad.0.read_frame();
     assert_eq!(close.close_code(), Some(1008), "{close}");
     bad.0.send(Frame::close(1008, "").bytes());
-    assert_eq!(good.next()["event"], "leave");
+    assert_eq!(good.read()["event"], "leave");
     good.has_nothing();
 }
 

@@ -53,7 +53,7 @@ impl Place {
     /// Connects, and takes the welcome.
     pub fn person(&self, target: &str) -> Person {
         let mut person = Person(self.server.open(target));
-        assert_eq!(person.next()["type"], "welcome");
+        assert_eq!(person.read()["type"], "welcome");
         person
     }
 
@@ -88,14 +88,14 @@ impl Person {
         self.0.send(Frame::text(command).bytes());
     }
 
-    pub fn next(&mut self) -> Value {
+    pub fn read(&mut self) -> Value {
         serde_json::from_str(&self.0.read_text()).expect("JSON")
     }
 
     /// The next message of a type; what comes before it is passed over.
     pub fn next_of(&mut self, kind: &str) -> Value {
         loop {
-            let message = self.next();
+            let message = self.read();
             if message["type"] == kind {
                 return message;
             }
@@ -105,7 +105,7 @@ impl Person {
     /// Sends a command, and takes what comes next for its answer.
     pub fn ask(&mut self, command: &str) -> Value {
         self.send(command);
-        self.next()
+        self.read()
     }
 
     /// The same, where news of who comes and goes may come first.

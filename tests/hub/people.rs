@@ -13,7 +13,7 @@ fn a_direct_message_reaches_all_connections_of_a_user_and_no_one_else() {
     let ok = bobs[0].ask(r#"{"type":"direct","id":1,"user":"ann","content":[1]}"#);
     assert_eq!((&ok["type"], &ok["id"]), (&"ok".into(), &1.into()));
     for ann in &mut anns {
-        let direct = ann.next();
+        let direct = ann.read();
         assert_eq!((&direct["type"], &direct["sender"]), (&"direct".into(), &"bob".into()));
         assert_eq!(direct["content"][0], 1);
         assert!(direct["timestamp"].is_u64() && direct.get("room").is_none());
@@ -23,7 +23,7 @@ fn a_direct_message_reaches_all_connections_of_a_user_and_no_one_else() {
     anns.truncate(2);
     bobs[1].send(r#"{"type":"direct","user":"ann","content":2}"#);
     assert_eq!(
-        anns.iter_mut().map(|ann| ann.next()["content"].clone()).collect::<Vec<_>>(),
+        anns.iter_mut().map(|ann| ann.read()["content"].clone()).collect::<Vec<_>>(),
         [2, 2]
     );
 }
@@ -58,7 +58,7 @@ fn presence_names_who_is_in_the_room_that_is_asked_for() {
     assert_eq!(names(&ann.ask(r#"{"type":"presence"}"#)["members"]), ["ann"]);
 }
 
-/// In a large room nobody is told who comes and goes, lists stop, and counts are right all the same.
+/// In a large room nobody is told who comes and goes, lists stop, and counts are right even so.
 #[test]
 fn a_large_room_is_quiet_and_its_count_right() {
     for loops in [1, 3] {
@@ -79,6 +79,6 @@ fn a_large_room_is_quiet_and_its_count_right() {
         people[0].has_nothing();
         drop(late);
         place.wait_for("r", 3);
-        assert_eq!(people[0].next()["event"], "leave"); // small again
+        assert_eq!(people[0].read()["event"], "leave"); // small again
     }
 }

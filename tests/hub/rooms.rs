@@ -19,22 +19,22 @@ fn one_connection_is_in_many_rooms() {
     let ok = ann.ask(r#"{"type":"join","id":"two","room":"b"}"#);
     assert_eq!(names(&ok["members"]), ["ann", "bob"]);
     assert_eq!((&ok["id"], &ok["count"]), (&"two".into(), &2.into()));
-    let came = bob.next();
+    let came = bob.read();
     assert_eq!((&came["event"], &came["sender"]), (&"join".into(), &"ann".into()));
 
     bob.send(r#"{"type":"text","content":{"any":[1,null]}}"#);
-    let text = ann.next();
+    let text = ann.read();
     assert_eq!((&text["room"], &text["sender"]), (&"b".into(), &"bob".into()));
     assert_eq!(text["content"]["any"][1], serde_json::Value::Null);
     assert!(text["timestamp"].as_u64() > Some(1_700_000_000_000));
     assert_eq!(bob.next_of("text")["content"], text["content"]);
     ann.send(r#"{"type":"text","room":"a","content":"alone"}"#);
-    assert_eq!(ann.next()["room"], "a");
+    assert_eq!(ann.read()["room"], "a");
     bob.has_nothing();
 
     let ok = ann.ask(r#"{"type":"leave","id":3,"room":"b"}"#);
     assert_eq!((&ok["type"], &ok["room"]), (&"ok".into(), &"b".into()));
-    assert_eq!(bob.next()["event"], "leave");
+    assert_eq!(bob.read()["event"], "leave");
     bob.send(r#"{"type":"text","content":"gone?"}"#);
     bob.next_of("text");
     ann.has_nothing();
@@ -49,7 +49,7 @@ fn to_join_twice_is_to_join_once() {
     assert_eq!(bob.ask(r#"{"type":"join","room":"r"}"#)["count"], 2);
     ann.has_nothing();
     bob.ask(r#"{"type":"leave","room":"r"}"#);
-    assert_eq!(ann.next()["event"], "leave");
+    assert_eq!(ann.read()["event"], "leave");
     assert_eq!(ann.ask(r#"{"type":"presence"}"#)["count"], 1);
 }
 
@@ -60,7 +60,7 @@ fn the_sender_can_leave_itself_out() {
     ann.next_of("system");
     let ok = ann.ask(r#"{"type":"text","id":5,"content":"hi","echo":false}"#);
     assert_eq!((&ok["type"], &ok["id"]), (&"ok".into(), &5.into()));
-    assert_eq!(bob.next()["content"], "hi");
+    assert_eq!(bob.read()["content"], "hi");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn without_a_room_the_lobby_is_meant() {
     let mut there = place.person("/");
     let mut anywhere = place.person("/ws");
     anywhere.send(r#"{"type":"text","content":"hi","sender":"bob","timestamp":1}"#);
-    assert_eq!(there.next()["event"], "join");
+    assert_eq!(there.read()["event"], "join");
     for person in [&mut there, &mut anywhere] {
         let text = person.next_of("text");
         assert_eq!((&text["content"], &text["sender"]), (&"hi".into(), &"bob".into()));
@@ -98,12 +98,12 @@ fn the_name_of_the_url_holds_and_a_guest_may_bring_one() {
     let place = Place::new(1);
     let mut ann = place.person("/ws?room=r&name=ann");
     ann.send(r#"{"type":"text","content":1,"sender":"bob"}"#);
-    assert_eq!(ann.next()["sender"], "ann");
+    assert_eq!(ann.read()["sender"], "ann");
     let mut guest = place.person("/ws?room=s");
     guest.send(r#"{"type":"text","content":1}"#);
-    assert!(guest.next()["sender"].as_str().is_some_and(|name| name.starts_with("guest-")));
+    assert!(guest.read()["sender"].as_str().is_some_and(|name| name.starts_with("guest-")));
     guest.send(r#"{"type":"text","content":1,"sender":"bob"}"#);
-    assert_eq!(guest.next()["sender"], "bob");
+    assert_eq!(guest.read()["sender"], "bob");
 }
 
 #[test]
