@@ -10,6 +10,7 @@ mod compression;
 mod delivery;
 mod dialling;
 mod loops;
+mod proxying;
 mod verdicts;
 
 use std::net::{SocketAddr, TcpStream};
