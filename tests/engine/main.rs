@@ -9,6 +9,7 @@ mod common;
 mod compression;
 mod delivery;
 mod dialling;
+mod gate;
 mod loops;
 mod proxying;
 mod verdicts;
