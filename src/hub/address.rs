@@ -22,7 +22,8 @@ use crate::http::fields::tokens;
 /// use throng::http::{HeadLimits, HeaderSlots, Request};
 /// use throng::hub::address::TrustedProxies;
 ///
-/// let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.6.6.6, 192.0.2.7, 10.0.0.2\r\n\r\n";
+/// let head = b"GET / HTTP/1.1\r\nHost: a\r\n\
+///     X-Forwarded-For: 10.6.6.6, 192.0.2.7, 10.0.0.2\r\n\r\n";
 /// let mut slots = HeaderSlots::new();
 /// let request = Request::parse(head, &mut slots, &HeadLimits::default())?;
 ///

@@ -5,9 +5,9 @@
 //! end.
 //!
 //! What is in all, per address, per user or per room is counted over all loops of a server: the
-//! [`Gate`] and the [`RoomFlows`] are shared by reference. What is held while counting is an atomic,
-//! or a lock over a few entries for some tens of nanoseconds. What is per connection is a [`Flow`],
-//! which stands in the connection's session.
+//! [`Gate`] and the [`RoomFlows`] are shared by reference. What is held while counting is an
+//! atomic, or a lock over a few entries for some tens of nanoseconds. What is per connection is a
+//! [`Flow`], which stands in the connection's session.
 
 mod addresses;
 mod bucket;
