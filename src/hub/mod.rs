@@ -4,15 +4,18 @@
 //! socket. [`Control`] is the way in for who is no client.
 
 mod answers;
+pub mod address;
 mod command;
 mod commands;
 mod config;
 mod control;
 mod delivery;
+mod forwarded;
 mod handler;
 mod json;
 mod mail;
 mod members;
+pub mod limits;
 mod outbox;
 mod pages;
 mod rights;

@@ -99,6 +99,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
         let id = self.peers.insert(stream);
         self.make_room(id);
+        self.expect_proxy(id.slot());
         self.read(id);
         let Some(index) = self.peers.find(id) else { return };
         if let Err(error) = self.poll.register(&mut self.peers.table[index].stream, id) {

@@ -54,6 +54,10 @@ pub struct Config {
     pub backlog_policy: BacklogPolicy,
     /// How many connections a loop holds: else 503. Default: 1,000,000.
     pub connections_max: usize,
+    /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2, which
+    /// says who it is from; one that does not is closed without an answer. Only for listeners that
+    /// nobody but the proxy can reach: who can, is whom he says. Default: not.
+    pub proxy_protocol: bool,
     /// How many new connections are taken in a turn. Default: 256.
     pub accepts_per_turn: usize,
     /// How much is read from one connection at once, in bytes. Default: 256 KiB.
@@ -85,6 +89,7 @@ impl Default for Config {
             backlog_bytes_max: 4 << 20,
             backlog_policy: BacklogPolicy::Close,
             connections_max: 1_000_000,
+            proxy_protocol: false,
             accepts_per_turn: 256,
             receive_buffer_bytes: 256 << 10,
             deflate: extension::Config::default(),

@@ -140,8 +140,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             return Ok(Step::More(len));
         };
         let id = self.peers.id(index);
-        let stream = &self.peers.table[index].stream;
-        let request = Request { id, head, offer, body, stream };
+        let (stream, clock) = (&self.peers.table[index].stream, &self.peers.clock);
+        let proxied = self.peers.proxied.find(id);
+        let request = Request { id, head, offer, body, stream, proxied, clock };
         let verdict = decided.unwrap_or_else(|| self.handler.request(&request));
         self.apply(index, &head, offer.as_ref(), len, verdict)
     }
@@ -254,7 +255,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn stop_request(&mut self, index: usize) {
         if self.is_dialled(index) {
             self.refuse_dial(index, DialError::Lost);
-        } else if matches!(self.readings[index], Reading::Request(None)) {
+        } else if matches!(self.readings[index], Reading::Request(None) | Reading::Proxy(_)) {
             self.readings[index] = Reading::Discard;
             self.peers.end(index);
         } else {
@@ -268,6 +269,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let is_kept = self.peers.table[index].answered;
         match &self.readings[index] {
             Reading::Dialled(_) => self.refuse_dial(index, DialError::Timeout),
+            Reading::Proxy(_) => self.remove(index),
             Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
                 self.refuse(index, &Response::text(503, "no decision in time\n").close());

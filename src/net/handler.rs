@@ -3,12 +3,13 @@
 //! Owns the trait and what passes through it. Never holds a connection: handlers have ids.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::handshake::{Acceptance, HandshakeError, Offer};
 use crate::http::{self, Response};
 use crate::proto::{Chunk, Close, Message, ProtocolError};
 
-use super::{ConnectionId, DialError, Os, Peers, Platform, Stream};
+use super::{Clock, ConnectionId, DialError, Os, Peers, Platform, Stream};
 
 /// A program on the loop. Everything but [`message`](Self::message) has a default: see the echo
 /// server at the head of this crate.
@@ -110,6 +111,8 @@ pub struct Request<'a> {
     pub(super) offer: Option<Offer<'a>>,
     pub(super) body: &'a [u8],
     pub(super) stream: &'a dyn Stream,
+    pub(super) proxied: Option<SocketAddr>,
+    pub(super) clock: &'a dyn Clock,
 }
 
 impl<'a> Request<'a> {
@@ -133,9 +136,20 @@ impl<'a> Request<'a> {
         self.body
     }
 
-    /// The address of who sent it. Costs a system call.
+    /// The address of who sent it: as the PROXY header says, where there is one, else as TCP does,
+    /// which costs a system call.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.stream.remote_addr()
+        self.proxied.or_else(|| self.stream.remote_addr())
+    }
+
+    /// The time since the loop began, as [`Peers::now`].
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Milliseconds since 1970.
+    pub fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
     }
 }
 

@@ -11,6 +11,7 @@ use slab::Slab;
 use super::deadline::{Wait, Waits};
 use super::deflaters::{CLASSES, Deflaters, Twins, class};
 use super::peer::{Peer, Stage};
+use super::proxied::Proxied;
 use super::turn::{Chain, Turn};
 use super::{
     BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Dial, Message, Os, Platform,
@@ -48,6 +49,8 @@ pub struct Peers<S, P: Platform = Os> {
     pub(super) written: Vec<ConnectionId>,
     pub(super) decisions: Vec<(ConnectionId, Verdict<S>)>,
     pub(super) dials: Vec<Dial<S>>,
+    /// Who connections are from, where a proxy has said so.
+    pub(super) proxied: Proxied,
     /// The tick that this turn is in.
     pub(super) tick: u32,
     /// No deadline is due before this tick.
@@ -78,6 +81,7 @@ impl<S, P: Platform> Peers<S, P> {
             written: Vec::new(),
             decisions: Vec::new(),
             dials: Vec::new(),
+            proxied: Proxied::default(),
             tick: 0,
             next_due: u32::MAX,
             wake_at: None,
@@ -252,9 +256,11 @@ impl<S, P: Platform> Peers<S, P> {
         self.peer(id).map_or(0, Peer::backlog_bytes)
     }
 
-    /// The address of a peer. Costs a system call.
+    /// The address of a peer: as the PROXY header says, where there is one, else as TCP does, which
+    /// costs a system call.
     pub fn remote_addr(&self, id: ConnectionId) -> Option<SocketAddr> {
-        self.peer(id)?.stream.remote_addr()
+        let peer = self.peer(id)?;
+        self.proxied.find(id).or_else(|| peer.stream.remote_addr())
     }
 
     /// All connections, open or not yet, in no order.

@@ -21,6 +21,8 @@ const COMPRESSED_MAX: usize = 4 << 10;
 /// request that has come in part.
 #[derive(Debug)]
 pub(super) enum Reading {
+    /// The header of the proxy in front; a part of it has come, or nothing.
+    Proxy(Vec<u8>),
     /// A request; a part of it has come, or nothing.
     Request(Option<Box<Exchange>>),
     /// Nothing is read until the handler has decided about this request.
@@ -149,6 +151,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 let made = self.receive_frames(index, Some(&mut buffer[..n]), 0);
                 self.buffer = buffer;
                 return made;
+            }
+            Reading::Proxy(_) => {
+                let mut buffer = std::mem::take(&mut self.buffer);
+                self.receive_proxy(index, &mut buffer[..n]);
+                self.buffer = buffer;
             }
             Reading::Request(_) => {
                 let mut buffer = std::mem::take(&mut self.buffer);

@@ -9,8 +9,10 @@ mod common;
 mod compression;
 mod delivery;
 mod dialling;
+mod gate;
 mod loops;
 mod running;
+mod proxying;
 mod verdicts;
 
 pub use running::Running;
