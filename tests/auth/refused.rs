@@ -69,6 +69,15 @@ fn a16_refused_tokens() {
         ),
         ("claims are a list", signed_by(SECRET, HS256, "[]"), Refusal::Claims),
         ("claims are no JSON", signed_by(SECRET, HS256, "hello"), Refusal::Claims),
+    ];
+    all_refused(&table);
+}
+
+#[test]
+fn a16_what_is_no_token() {
+    let good = token(&ann());
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let table = [
         ("nothing", String::new(), Refusal::Malformed),
         ("dots", "..".into(), Refusal::Malformed),
         ("four parts", format!("{good}.x"), Refusal::Malformed),
@@ -91,10 +100,14 @@ fn a16_refused_tokens() {
             Refusal::Claims,
         ),
     ];
+    all_refused(&table);
+}
+
+fn all_refused(table: &[(&str, String, Refusal)]) {
     let authenticator = by_secret();
-    assert!(identify(&authenticator, &good).is_ok());
+    assert!(identify(&authenticator, &token(&ann())).is_ok());
     for (what, token, expected) in table {
-        assert_eq!(identify(&authenticator, &token).map(|_| ()), Err(expected), "{what}");
+        assert_eq!(identify(&authenticator, token).map(|_| ()), Err(*expected), "{what}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The keys of one issuer, and the file that they come from.
 //!
-//! Owns which key a token asks for, and the reading of the file when it has changed. A new file that
-//! is broken leaves the old keys as they are. Never fetches anything, and never tries keys out.
+//! Owns which key a token asks for, and the reading of the file when it has changed. A new file
+//! that is broken leaves the old keys as they are. Never fetches anything, never tries keys out.
 
 use std::fmt;
 use std::fs::{File, Metadata};
