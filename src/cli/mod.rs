@@ -7,6 +7,7 @@ mod echo;
 mod load;
 mod options;
 mod serving;
+mod token;
 
 use std::io::{self, IsTerminal};
 
@@ -15,6 +16,7 @@ use connect::ConnectOptions;
 use load::LoadOptions;
 use options::ServerOptions;
 use throng::hub::Hub;
+use token::TokenOptions;
 use tracing_subscriber::EnvFilter;
 
 /// A WebSocket engine: a realtime server, an echo server, and tools.
@@ -35,6 +37,8 @@ enum Command {
     Connect(ConnectOptions),
     /// Put load on a WebSocket server, and measure how it bears it.
     Load(LoadOptions),
+    /// Make a token for tests and development, or look into one.
+    Token(Box<TokenOptions>),
 }
 
 pub fn run() -> io::Result<()> {
@@ -56,5 +60,6 @@ pub fn run() -> io::Result<()> {
         Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
         Command::Connect(options) => connect::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Token(options) => token::run(&options),
     }
 }

@@ -5,6 +5,10 @@
 
 mod answers;
 pub mod address;
+//! Owns rooms, their members, the messages of DESIGN section 7, who may come in, and the page.
+//! Never touches a socket.
+
+pub mod auth;
 mod command;
 mod commands;
 mod config;
@@ -12,10 +16,12 @@ mod control;
 mod delivery;
 mod forwarded;
 mod handler;
+pub mod hosts;
 mod json;
 mod mail;
 mod members;
 pub mod limits;
+pub mod origin;
 mod outbox;
 mod pages;
 mod rights;

@@ -11,8 +11,8 @@ mod delivery;
 mod dialling;
 mod gate;
 mod loops;
-mod running;
 mod proxying;
+mod running;
 mod verdicts;
 
 pub use running::Running;
