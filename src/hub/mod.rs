@@ -1,13 +1,10 @@
 //! The ready-made realtime server: one [`Handler`](crate::net::Handler).
 //!
-//! Owns rooms, their members, the messages of DESIGN section 7, and the page. Never touches a
-//! socket. [`Control`] is the way in for who is no client.
-
-mod answers;
-pub mod address;
 //! Owns rooms, their members, the messages of DESIGN section 7, who may come in, and the page.
-//! Never touches a socket.
+//! Never touches a socket. [`Control`] is the way in for who is no client.
 
+pub mod address;
+mod answers;
 pub mod auth;
 mod command;
 mod commands;
@@ -18,9 +15,9 @@ mod forwarded;
 mod handler;
 pub mod hosts;
 mod json;
+pub mod limits;
 mod mail;
 mod members;
-pub mod limits;
 pub mod origin;
 mod outbox;
 mod pages;
