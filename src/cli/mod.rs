@@ -6,6 +6,7 @@ mod connect;
 mod echo;
 mod load;
 mod options;
+mod serve;
 mod serving;
 mod token;
 
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 use connect::ConnectOptions;
 use load::LoadOptions;
 use options::ServerOptions;
-use throng::hub::Hub;
+use serve::ServeOptions;
 use token::TokenOptions;
 use tracing_subscriber::EnvFilter;
 
@@ -30,7 +31,7 @@ struct Throng {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the realtime server: chat page at /, rooms at /ws, echo at /echo.
-    Serve(ServerOptions),
+    Serve(Box<ServeOptions>),
     /// Run a server that sends every message back, on every path.
     Echo(ServerOptions),
     /// Open a WebSocket: type, or pipe, and see what comes back.
@@ -54,9 +55,7 @@ pub fn run() -> io::Result<()> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     match throng.command {
-        Command::Serve(options) => {
-            serving::run(&options, |index, mailboxes| Hub::new(index, mailboxes.clone()))
-        }
+        Command::Serve(options) => serve::run(&options),
         Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
         Command::Connect(options) => connect::run(&options),
         Command::Load(options) => load::run(&options),

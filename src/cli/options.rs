@@ -28,6 +28,9 @@ pub struct ServerOptions {
     /// connections over them.
     #[arg(long)]
     pub reuse_port: bool,
+    /// Every connection begins with a PROXY header, version 1 or 2, which says whose it is.
+    #[arg(long)]
+    proxy_protocol: bool,
     /// Longest message, in bytes; a longer one gets Close 1009.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_message: u64,
@@ -93,6 +96,7 @@ impl ServerOptions {
             ..extension::Config::new(self.compress)
         };
         // Each loop has its part of it.
+        config.proxy_protocol = self.proxy_protocol;
         config.deflate_budget_bytes = self.compress_budget / self.loops as usize;
         config.settings.message_bytes_max = self.max_message;
         config.settings.fragments_max = self.max_fragments;

@@ -49,6 +49,8 @@ pub(super) enum Delivery<'a> {
         id: Option<&'a RawValue>,
         code: &'a str,
         content: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
     },
     /// The answer to a heartbeat: what it said, and how many before it did not come.
     Heartbeat {
@@ -71,7 +73,7 @@ pub(super) enum Event {
 
 impl<'a> Delivery<'a> {
     pub(super) const fn fault(id: Option<&'a RawValue>, fault: Fault) -> Self {
-        Self::Error { id, code: fault.code, content: fault.content }
+        Self::Error { id, code: fault.code, content: fault.content, retry_after_ms: None }
     }
 
     pub(super) fn system(room: &'a str, event: Event, sender: &'a str, timestamp: u64) -> Self {

@@ -3,18 +3,24 @@
 //! Owns what each path means, and the life of a member. Other loops hear of what happens here by
 //! mail.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
+use super::auth::Refusal;
 use super::command::{Command, Fault, check_name};
 use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
+use super::door::{Door, Pass};
+use super::limits::Ruling;
 use super::mail::Mail;
 use super::members::{Home, Member};
 use super::outbox::Outbox;
 use super::pages;
 use super::rooms::Rooms;
 use crate::frame::CloseCode;
+use crate::handshake::Acceptance;
 use crate::http::Response;
 use crate::net::{
     CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Peers, Platform, Request,
@@ -24,6 +30,11 @@ use crate::net::{
 /// The room of those who name none.
 pub(super) const LOBBY: &str = "lobby";
 
+/// What is spoken here, for those who ask.
+const SUBPROTOCOL: &str = "throng.v1.json";
+
+const TOO_MANY: &str = "you send more than is allowed";
+
 /// What is kept of the buffer that messages are written in, in bytes.
 const BUFFER_KEPT_MAX: usize = 64 << 10;
 
@@ -31,15 +42,20 @@ const BUFFER_KEPT_MAX: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Session(Kind);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Kind {
     /// Its messages come back.
-    #[default]
-    Echo,
+    Echo(Option<Box<Pass>>),
     /// It will be a member when it is open.
     Newcomer(Box<Newcomer>),
     /// The number of a member.
     Member(u32),
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Echo(None)
+    }
 }
 
 /// What a handshake asks to be.
@@ -47,6 +63,7 @@ enum Kind {
 struct Newcomer {
     name: Option<Box<str>>,
     room: Option<Box<str>>,
+    pass: Option<Box<Pass>>,
 }
 
 /// The realtime server on one loop.
@@ -63,6 +80,7 @@ struct Newcomer {
 #[derive(Debug)]
 pub struct Hub {
     pub(super) config: Config,
+    pub(super) door: Arc<Door>,
     pub(super) rooms: Rooms,
     pub(super) others: Outbox,
     /// What is being said.
@@ -79,7 +97,14 @@ impl Hub {
     /// The same, with limits of its own.
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
-        Self { config, rooms: Rooms::default(), others, buffer: Vec::new() }
+        let (rooms, door) = (Rooms::default(), Arc::default());
+        Self { config, door, rooms, others, buffer: Vec::new() }
+    }
+
+    /// The same, behind a door that it shares with the hubs of the other loops.
+    #[must_use]
+    pub fn behind(self, door: Arc<Door>) -> Self {
+        Self { door, ..self }
     }
 
     /// The way in for who is no client.
@@ -117,11 +142,72 @@ impl Hub {
     }
 }
 
+/// What the door has to say of those who are in.
+impl Hub {
+    fn echo<P: Platform>(
+        &self,
+        peers: &mut Peers<Session, P>,
+        from: ConnectionId,
+        message: Message<'_>,
+    ) {
+        let (now, len) = (peers.now(), message.payload.len());
+        let Some(Session(Kind::Echo(pass))) = peers.session_mut(from) else { return };
+        match self.door.rule(pass.as_deref_mut(), now, len) {
+            // One that is closed or too slow is told by its close.
+            Ruling::Pass => drop(peers.send(from, message)),
+            Ruling::Refuse { .. } | Ruling::Close => {
+                let _ = peers.close(from, CloseCode::POLICY_VIOLATION, TOO_MANY);
+            }
+        }
+    }
+
+    /// Whether a member may send a message now; else it is told.
+    fn may_send<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        number: u32,
+        len: usize,
+    ) -> bool {
+        let Some(member) = self.rooms.members.find_mut(number) else { return false };
+        let id = member.id;
+        match self.door.rule(member.pass.as_deref_mut(), peers.now(), len) {
+            Ruling::Pass => return true,
+            Ruling::Refuse { retry_after_ms } => {
+                let retry_after_ms = Some(retry_after_ms);
+                let (code, content) = ("rate_limited", TOO_MANY);
+                self.say(
+                    peers,
+                    number,
+                    &Delivery::Error { id: None, code, content, retry_after_ms },
+                );
+            }
+            Ruling::Close => {
+                let _ = peers.close(id, CloseCode::POLICY_VIOLATION, TOO_MANY);
+            }
+        }
+        false
+    }
+
+    /// Ends the connections whose token's time is over.
+    fn end_expired<P: Platform>(&self, peers: &mut Peers<Session, P>) {
+        if self.door.authenticator.is_none() {
+            return;
+        }
+        let now_s = peers.unix_ms() / 1000;
+        for (_, member) in self.rooms.members.iter() {
+            if member.identity().is_some_and(|identity| identity.has_expired(now_s)) {
+                let (code, reason) = Refusal::Expired.close();
+                let _ = peers.close(member.id, code, reason);
+            }
+        }
+    }
+}
+
 impl Newcomer {
     fn of(request: &Request<'_>) -> Result<Self, Fault> {
         let head = request.head();
         let room = (head.path() == "/").then(|| LOBBY.into());
-        let mut newcomer = Self { name: None, room };
+        let mut newcomer = Self { name: None, room, pass: None };
         for (key, value) in form_urlencoded::parse(head.query().unwrap_or("").as_bytes()) {
             match &*key {
                 "room" => newcomer.room = Some(check_name(&value)?.into()),
@@ -138,17 +224,30 @@ impl<P: Platform> Handler<P> for Hub {
     type Mail = Mail;
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
-        if request.offer().is_none() {
+        let Some(offer) = request.offer() else {
             return Verdict::Respond(pages::respond(request.head()));
+        };
+        let path = request.head().path();
+        if !matches!(path, "/" | "/ws" | "/echo") {
+            return Verdict::Respond(pages::not_found());
         }
-        match request.head().path() {
-            "/echo" => Verdict::accept(Session::default()),
-            "/" | "/ws" => match Newcomer::of(request) {
-                Ok(newcomer) => Verdict::accept(Session(Kind::Newcomer(Box::new(newcomer)))),
-                Err(fault) => Verdict::Respond(Response::text(400, format!("{}\n", fault.content))),
-            },
-            _ => Verdict::Respond(pages::not_found()),
-        }
+        let newcomer = match Newcomer::of(request) {
+            Ok(newcomer) => newcomer,
+            Err(fault) => {
+                return Verdict::Respond(Response::text(400, format!("{}\n", fault.content)));
+            }
+        };
+        let kind = match self.door.admit(request) {
+            Ok(pass) if path == "/echo" => Kind::Echo(pass),
+            Ok(pass) => Kind::Newcomer(Box::new(Newcomer { pass, ..newcomer })),
+            Err(response) => return Verdict::Respond(response),
+        };
+        // A browser fails where it offered some and none was chosen; its token is never the one.
+        let acceptance = match offer.choose(&[SUBPROTOCOL]) {
+            Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
+            None => Acceptance::new(),
+        };
+        Verdict::Accept(acceptance, Session(kind))
     }
 
     fn open(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {
@@ -156,10 +255,14 @@ impl<P: Platform> Handler<P> for Hub {
         let opened_s = (peers.unix_ms() / 1000) as u32;
         let Some(session) = peers.session_mut(id) else { return };
         let Kind::Newcomer(newcomer) = &mut session.0 else { return };
-        let Newcomer { name, room } = std::mem::take(&mut **newcomer);
+        let Newcomer { name, room, pass } = std::mem::take(&mut **newcomer);
+        let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
+        let name = identity.map(|identity| Box::from(&*identity.sub)).or(name);
         let is_guest = name.is_none();
         let name = name.unwrap_or_else(|| format!("guest-{guest:06}").into());
-        let member = self.rooms.members.insert(Member::new(id, name, is_guest, opened_s));
+        let mut member = Member::new(id, name, is_guest, opened_s);
+        member.pass = pass;
+        let member = self.rooms.members.insert(member);
         session.0 = Kind::Member(member);
         let entered = room.map(|room| self.enter(peers, member, &room));
         if let (Some(Ok(room)), Some(member)) = (&entered, self.rooms.members.find_mut(member)) {
@@ -173,13 +276,11 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn message(&mut self, peers: &mut Peers<Session, P>, from: ConnectionId, message: Message<'_>) {
         match (peers.session(from).map(|session| &session.0), message.kind) {
-            (Some(Kind::Echo), _) => {
-                let _ = peers.send(from, message); // closed or too slow: its close tells
-            }
+            (Some(Kind::Echo(_)), _) => self.echo(peers, from, message),
             (Some(Kind::Member(member)), MessageKind::Text) => {
                 let member = *member;
                 // What comes behind our Close is not heard.
-                if peers.is_open(from) {
+                if peers.is_open(from) && self.may_send(peers, member, message.payload.len()) {
                     self.take(peers, member, message.payload);
                 }
             }
@@ -215,7 +316,8 @@ impl<P: Platform> Handler<P> for Hub {
         self.others.has_untold()
     }
 
-    fn tick(&mut self, _: &mut Peers<Session, P>) {
+    fn tick(&mut self, peers: &mut Peers<Session, P>) {
+        self.end_expired(peers);
         self.others.tell();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);

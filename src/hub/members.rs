@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::auth::Identity;
+use super::door::Pass;
 use super::seats::Seats;
 use crate::net::ConnectionId;
 
@@ -36,10 +38,12 @@ pub(super) struct Member {
     pub(super) opened_s: u32,
     /// Whether the name was made up, so that a message may bring another.
     pub(super) is_guest: bool,
+    /// What the door has kept of it.
+    pub(super) pass: Option<Box<Pass>>,
 }
 
 // An idle connection in one room takes at most 256 bytes: see docs/performance.md.
-const _: () = assert!(size_of::<Member>() <= 80);
+const _: () = assert!(size_of::<Member>() <= 88);
 
 /// The room that is meant where none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +86,13 @@ impl Member {
             faults: Faults::default(),
             opened_s,
             is_guest,
+            pass: None,
         }
+    }
+
+    /// Who its token says that it is.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.pass.as_ref()?.identity.as_ref()
     }
 
     /// Takes the number of a heartbeat, and says how many were skipped since the last. A number

@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod control;
 mod delivery;
+mod door;
 mod forwarded;
 mod handler;
 pub mod hosts;
@@ -29,6 +30,7 @@ mod task;
 
 pub use config::Config;
 pub use control::{Control, ControlError};
+pub use door::Door;
 pub use handler::{Hub, Session};
 pub use mail::{Mail, To};
 pub use task::{ConnectionInfo, MemberId, MemberIdError, Reply, RoomInfo, Task, Who};

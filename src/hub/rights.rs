@@ -2,6 +2,7 @@
 //!
 //! Owns the one question that every action passes through. Never carries anything out.
 
+use super::auth;
 use super::command::Fault;
 use super::members::Member;
 
@@ -18,12 +19,20 @@ pub(super) enum Right {
     Direct,
 }
 
-/// Whether a member may do that in the room, or to the user, of this name. A member has every right
-/// as long as nothing says otherwise.
+/// Whether a member may do that in the room, or to the user, of this name. Who has no token has
+/// every right: the door lets nobody in without one where it is needed. To send to a user takes the
+/// right to write to the room `@NAME`.
 ///
 /// # Errors
 /// The fault to answer with.
 pub(super) fn authorise(member: &Member, right: Right, name: &str) -> Result<(), Fault> {
-    tracing::trace!(id = %member.id, ?right, name, "allowed");
-    Ok(())
+    let Some(identity) = member.identity() else { return Ok(()) };
+    let grants = &identity.grants;
+    let is_allowed = match right {
+        Right::Read => grants.allows(auth::Right::Read, name),
+        Right::Write => grants.allows(auth::Right::Write, name),
+        Right::Presence => grants.allows(auth::Right::Presence, name),
+        Right::Direct => grants.allows(auth::Right::Write, &format!("@{name}")),
+    };
+    if is_allowed { Ok(()) } else { Err(Fault::new("forbidden", "your token does not allow this")) }
 }

@@ -9,6 +9,7 @@ mod common;
 mod running;
 
 mod control;
+mod door;
 mod faults;
 mod people;
 mod rooms;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use throng::hub::{Config, Control, Hub, Reply, Task};
+use throng::hub::{Config, Control, Door, Hub, Reply, Task};
 use throng::net;
 
 use common::{Frame, RawClient, eventually};
@@ -36,11 +37,16 @@ impl Place {
     }
 
     pub fn with(loops: usize, config: Config) -> Self {
+        Self::behind(loops, config, Door::default())
+    }
+
+    pub fn behind(loops: usize, config: Config, door: Door) -> Self {
+        let door = Arc::new(door);
         let way_in = Arc::new(Mutex::new(None));
         let found = Arc::clone(&way_in);
         let server = Running::start(net::Config::default(), loops, move |index, mailboxes| {
             *found.lock().expect("not poisoned") = Some(Control::new(mailboxes.clone()));
-            Hub::with_config(index, mailboxes.clone(), config.clone())
+            Hub::with_config(index, mailboxes.clone(), config.clone()).behind(Arc::clone(&door))
         });
         let mut control = None;
         eventually("the loops start", 5.0, || {

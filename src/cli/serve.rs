@@ -1,0 +1,135 @@
+//! `throng serve`: the options of the hub, and the door that they make.
+//!
+//! Owns their names, units and defaults. What the engine itself takes stands in
+//! [`options`](super::options).
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use throng::hub::address::{TrustedNetwork, TrustedProxies};
+use throng::hub::auth::{AuthConfig, Authenticator, Issuer, watch};
+use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate};
+use throng::hub::origin::Origins;
+use throng::hub::{Config, Door, Hub};
+
+use super::options::ServerOptions;
+use super::serving;
+
+/// How often the key files are looked at.
+const KEYS_PERIOD: Duration = Duration::from_secs(5);
+
+/// Options of `throng serve`.
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    #[command(flatten)]
+    server: ServerOptions,
+    /// File with the secret of HS256 tokens, at least 32 bytes; read again when it changes.
+    #[arg(long, value_name = "FILE", help_heading = "Who comes in")]
+    jwt_secret_file: Option<PathBuf>,
+    /// File with the public keys of RS256, ES256 and EdDSA tokens (a JWK Set); read again when it
+    /// changes.
+    #[arg(long, value_name = "FILE", help_heading = "Who comes in")]
+    jwks: Option<PathBuf>,
+    /// Let nobody in without a token: 401.
+    #[arg(long, help_heading = "Who comes in")]
+    require_token: bool,
+    /// Audience that a token may be for. May be given more than once.
+    #[arg(long, value_name = "NAME", help_heading = "Who comes in")]
+    audience: Vec<String>,
+    /// Page that may connect, beside the server's own: https://app.example.com,
+    /// https://*.example.com, or null. May be given more than once.
+    #[arg(long, value_name = "ORIGIN", help_heading = "Who comes in")]
+    allow_origin: Vec<String>,
+    /// Proxy whose word about a client's address counts: an address, or a network such as
+    /// 10.0.0.0/8. May be given more than once.
+    #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
+    trust_proxy: Vec<TrustedNetwork>,
+    /// Most connections of an address (of IPv6: a /64); one more gets 429.
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=i64::from(u32::MAX))]
+    max_connections_per_ip: Option<i64>,
+    /// Most connections of a user with a token; one more gets 429.
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=i64::from(u32::MAX))]
+    max_connections_per_user: Option<i64>,
+    /// Most handshakes of an address, a second; more get 429.
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=1_000_000)]
+    handshake_rate: Option<i64>,
+    /// Most messages of a connection, a second; more get the error `rate_limited`, and Close 1008
+    /// when that goes on.
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=10_000_000)]
+    message_rate: Option<i64>,
+    /// Most rooms that a connection is in.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 100)]
+    max_rooms: usize,
+}
+
+pub fn run(options: &ServeOptions) -> io::Result<()> {
+    let door = options.door().map_err(io::Error::other)?;
+    if let Some(authenticator) = &door.authenticator {
+        watch(authenticator, KEYS_PERIOD)?;
+    }
+    let door = Arc::new(door);
+    let config = Config { rooms_max: options.max_rooms, ..Config::default() };
+    serving::run(&options.server, |index, mailboxes| {
+        Hub::with_config(index, mailboxes.clone(), config.clone()).behind(Arc::clone(&door))
+    })
+}
+
+impl ServeOptions {
+    fn door(&self) -> Result<Door, Box<dyn Error + Send + Sync>> {
+        Ok(Door {
+            hosts: None,
+            origins: Origins::new(&self.allow_origin)?,
+            proxies: TrustedProxies::new(self.trust_proxy.iter().cloned()),
+            gate: self.gate(),
+            flow: self.flow(),
+            authenticator: self.authenticator()?,
+        })
+    }
+
+    fn authenticator(&self) -> Result<Option<Arc<Authenticator>>, Box<dyn Error + Send + Sync>> {
+        let secret = self.jwt_secret_file.iter().map(Issuer::secret_file);
+        let issuers: Vec<_> = secret.chain(self.jwks.iter().map(Issuer::jwks)).collect();
+        if issuers.is_empty() {
+            return if self.require_token {
+                Err("--require-token needs --jwt-secret-file or --jwks".into())
+            } else {
+                Ok(None)
+            };
+        }
+        let mut config = AuthConfig::new(issuers);
+        config.requires_token = self.require_token;
+        config.audience.clone_from(&self.audience);
+        Ok(Some(Arc::new(Authenticator::new(config)?)))
+    }
+
+    fn gate(&self) -> Option<Arc<Gate>> {
+        let (per_address, per_user) = (self.max_connections_per_ip, self.max_connections_per_user);
+        if per_address.or(per_user).or(self.handshake_rate).is_none() {
+            return None; // the engine's own limit of connections is there all the same
+        }
+        let mut limits = HandshakeLimits { rate: None, ..HandshakeLimits::default() };
+        limits.connections_per_address_max = count(per_address).unwrap_or(u32::MAX);
+        limits.connections_per_user_max = count(per_user).unwrap_or(u32::MAX);
+        limits.rate_per_address = count(self.handshake_rate).map(rate);
+        Some(Arc::new(Gate::new(limits)))
+    }
+
+    fn flow(&self) -> Option<FlowLimits> {
+        let messages = Some(rate(count(self.message_rate)?));
+        Some(FlowLimits { messages, bytes: None, ..FlowLimits::default() })
+    }
+}
+
+/// So many a second, and twice as many at once.
+const fn rate(per_second: u32) -> Rate {
+    Rate::per_second(per_second, per_second.saturating_mul(2))
+}
+
+/// What the parser has seen to be a count.
+fn count(number: Option<i64>) -> Option<u32> {
+    number.and_then(|number| u32::try_from(number).ok())
+}
