@@ -24,7 +24,7 @@ pub const REQUEST: &[u8] = b"GET /ws?room=lobby HTTP/1.1\r\n\
     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
     Sec-WebSocket-Protocol: chat, superchat\r\n\r\n";
 
-/// One thing to count. Running it twice does the same work twice, and it checks what it did.
+/// One thing to count. It runs twice, for as much work both times, and checks what it did.
 pub struct Case {
     pub name: &'static str,
     pub run: Box<dyn FnMut()>,

@@ -24,7 +24,7 @@ pub struct Parser {
 
 /// `n` is as large as the limits of the parser let `2n` be, or large enough for what grows faster
 /// than the input to show.
-pub const PARSERS: [Parser; 21] = [
+pub const PARSERS: [Parser; 22] = [
     Parser { name: "header", n: 1_000, make: headers },
     Parser { name: "mask", n: 16 << 10, make: mask },
     Parser { name: "frames", n: 500, make: frames },
@@ -39,6 +39,7 @@ pub const PARSERS: [Parser; 21] = [
     Parser { name: "http-target", n: 3 << 10, make: target },
     Parser { name: "http-chunked-body", n: 1_000, make: chunks },
     Parser { name: "field-value", n: 1_000, make: field_value },
+    Parser { name: "subprotocols", n: 16, make: subprotocols },
     Parser { name: "extension-offers", n: 150, make: extension_offers },
     Parser { name: "extension-params", n: 300, make: extension_params },
     Parser { name: "extension-answer", n: 300, make: extension_answer },
@@ -185,6 +186,13 @@ fn field_value(n: usize) -> Box<dyn FnMut()> {
     Box::new(move || assert!(!has_token([black_box(value.as_bytes())].into_iter(), "upgrade")))
 }
 
+/// Finding repeats costs the square of their number, which is why there may be 32 only.
+fn subprotocols(n: usize) -> Box<dyn FnMut()> {
+    let names: Vec<_> = (0..n).map(|number| format!("a-name-of-some-length-{number:02}")).collect();
+    let head = request_with("/", &format!("Sec-WebSocket-Protocol: {}\r\n", names.join(", ")));
+    read_offer(head, WHOLE, |offer| assert!(offer.choose(&["none"]).is_none()))
+}
+
 /// Offers that are all passed over, so that each has to be read.
 fn extension_offers(n: usize) -> Box<dyn FnMut()> {
     let offers = vec!["permessage-deflate; server_max_window_bits=7"; n].join(", ");
@@ -192,7 +200,7 @@ fn extension_offers(n: usize) -> Box<dyn FnMut()> {
     read_offer(head, WHOLE, |offer| assert!(negotiated(offer).is_none()))
 }
 
-/// One offer, whose last parameter is the one that no offer can have.
+/// One offer with a parameter that comes again and again: all of it is held against the grammar.
 fn extension_params(n: usize) -> Box<dyn FnMut()> {
     let params = "; client_max_window_bits".repeat(n);
     let line = format!("Sec-WebSocket-Extensions: permessage-deflate{params}\r\n");
