@@ -29,7 +29,7 @@ fn build(criterion: &mut Criterion) {
     });
     criterion.bench_function("broadcast/build/sockudo-ws", |bencher| {
         bencher.iter(|| {
-            let (mut buffer, opcode) = (BytesMut::with_capacity(LEN + 2), sockudo_ws::OpCode::Text);
+            let (mut buffer, opcode) = (BytesMut::with_capacity(LEN + 4), sockudo_ws::OpCode::Text);
             let payload = black_box(payload.as_bytes());
             sockudo_ws::frame::encode_frame(&mut buffer, opcode, payload, true, None);
             buffer.freeze()

@@ -35,8 +35,7 @@ fn mask(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The bytes are masked once more each time, so that an even number of rounds is a text again: the
-/// copy of the text is part of what is measured, for all.
+/// Each time of a fresh copy, which is part of what is measured, for all.
 fn mask_and_validate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mask_and_validate");
     for len in LENS {
