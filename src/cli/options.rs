@@ -21,6 +21,10 @@ pub struct ServerOptions {
     /// Number of loops, each on a thread of its own with a listener of its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = 1..=1024)]
     pub loops: i64,
+    /// Let other processes that say so too listen on the same address: the kernel spreads new
+    /// connections over them.
+    #[arg(long)]
+    pub reuse_port: bool,
     /// Longest message, in bytes; a longer one gets Close 1009.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_message: u64,

@@ -16,7 +16,10 @@ pub fn run<H: Handler>(
     options: &ServerOptions,
     make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
 ) -> io::Result<()> {
-    let mut builder = Server::builder().loops(options.loops as usize).config(options.config());
+    let mut builder = Server::builder()
+        .loops(options.loops as usize)
+        .reuse_port(options.reuse_port)
+        .config(options.config());
     for addr in &options.listen {
         builder = builder.listen(addr);
     }

@@ -8,7 +8,6 @@ use super::{CONTROL_PAYLOAD_MAX, Opcode};
 /// The longest header, in bytes: two, eight of length, four of masking key.
 pub const HEADER_LEN_MAX: usize = 14;
 
-const FIN: u8 = 0x80;
 const RSV: u8 = 0x70;
 const OPCODE: u8 = 0x0F;
 const MASK: u8 = 0x80;
@@ -72,6 +71,9 @@ pub enum HeaderError {
 }
 
 impl Header {
+    /// The bit of the first byte that says that a frame is the last of its message.
+    pub(crate) const FIN: u8 = 0x80;
+
     /// Reads a header from the front of `bytes`, as early as it can be judged: a bad opcode is
     /// refused with the first byte, a bad length with the last of its own.
     ///
@@ -81,7 +83,7 @@ impl Header {
     pub fn decode(bytes: &[u8]) -> Result<Decoded, HeaderError> {
         let &[first, ref rest @ ..] = bytes else { return Ok(Decoded::Partial(2)) };
         let opcode = Opcode::from_bits(first & OPCODE).ok_or(HeaderError::ReservedOpcode)?;
-        let fin = first & FIN != 0;
+        let fin = first & Self::FIN != 0;
         if opcode.is_control() && !fin {
             return Err(HeaderError::FragmentedControl);
         }
@@ -115,7 +117,7 @@ impl Header {
     #[inline]
     pub fn encode(&self, out: &mut [u8; HEADER_LEN_MAX]) -> usize {
         let mask_bit = if self.mask.is_some() { MASK } else { 0 };
-        out[0] = if self.fin { FIN } else { 0 } | (self.rsv & RSV) | self.opcode as u8;
+        out[0] = if self.fin { Self::FIN } else { 0 } | (self.rsv & RSV) | self.opcode as u8;
         let mut len = match self.payload_len {
             short @ 0..=125 => {
                 out[1] = mask_bit | short as u8;

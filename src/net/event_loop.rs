@@ -10,6 +10,7 @@ use super::accept::Accepting;
 use super::deadline::{Wait, end_of_tick, tick};
 use super::dial::DialError;
 use super::peer::Stage;
+use super::peers::TABLE_START;
 use super::reading::{Reading, close_session};
 use super::{
     Clock, CloseReason, Config, ConnectionId, Handler, Mailbox, Peers, Platform, Poll, Ready,
@@ -60,7 +61,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     ) -> Self {
         Self {
             handler,
-            readings: Vec::new(),
+            readings: Vec::with_capacity(TABLE_START),
             accepting: Accepting::new(poll.listeners()),
             poll,
             settings: config.settings.clone(),

@@ -12,8 +12,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Clock, ConnectionId, Platform, Poll, Random, Ready, Source, Stream};
 
-/// How much readiness one wait brings at most.
-const EVENTS_MAX: usize = 1024;
+/// How much readiness one wait brings at most: what a turn owes is still in the cache when it is
+/// written, and peers have their answers while others are read (docs/performance.md).
+const EVENTS_MAX: usize = 128;
 
 /// What connect says of a socket that does not wait (EINPROGRESS).
 #[cfg(target_os = "linux")]

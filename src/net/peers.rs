@@ -23,6 +23,10 @@ use crate::proto::{ProtocolError, Role};
 /// together with what is pending. `docs/performance.md` has the measurement.
 const DIRECT_FROM: usize = 8 << 10;
 
+/// How many connections the tables have room for from the start: enough that the allocator maps
+/// them as pages of their own, which cost nothing until they are used and move without a copy.
+pub(super) const TABLE_START: usize = 4096;
+
 /// All connections of a loop, to be written to: a handler has it while it borrows a message.
 ///
 /// What is sent leaves at the end of the turn, with one system call a peer.
@@ -61,7 +65,7 @@ impl<S, P: Platform> Peers<S, P> {
         config.backlog_high_bytes = config.backlog_high_bytes.min(config.backlog_bytes_max);
         config.backlog_low_bytes = config.backlog_low_bytes.min(config.backlog_high_bytes);
         Self {
-            table: Slab::new(),
+            table: Slab::with_capacity(TABLE_START),
             waits: Waits::new(&config),
             deflaters: Deflaters::new(config.deflate, config.deflate_budget_bytes),
             config,
@@ -119,10 +123,14 @@ impl<S, P: Platform> Peers<S, P> {
         if message.payload.len() >= DIRECT_FROM && mask.is_none() {
             return self.send_large(self.id(index), message);
         }
-        let outbound = self.table[index].outbound;
-        let chain = &mut self.table[index].chain;
-        self.turn.push(chain, true, |out| outbound.send(message, mask, out))?;
-        self.touch(index);
+        let peer = &mut self.table[index];
+        let outbound = peer.outbound;
+        self.turn.push(&mut peer.chain, true, |out| outbound.send(message, mask, out))?;
+        if !peer.dirty {
+            peer.dirty = true;
+            self.dirty.push(index as u32);
+        }
+        self.flush_if_full();
         Ok(())
     }
 
@@ -370,6 +378,11 @@ impl<S, P: Platform> Peers<S, P> {
     #[inline]
     pub(super) fn touch(&mut self, index: usize) {
         self.mark(index);
+        self.flush_if_full();
+    }
+
+    #[inline]
+    fn flush_if_full(&mut self) {
         if self.turn.is_full() {
             self.flushes = self.flushes.wrapping_add(1);
             self.flush();

@@ -38,6 +38,7 @@ const LISTEN_BACKLOG: i32 = 4096;
 pub struct Builder {
     addrs: io::Result<Vec<SocketAddr>>,
     loops: usize,
+    reuse_port: bool,
     config: Config,
 }
 
@@ -86,6 +87,15 @@ impl Builder {
         self
     }
 
+    /// Whether other processes of the same user that ask for it too may listen on the same
+    /// addresses (SO_REUSEPORT, socket(7)): the kernel spreads new connections over all of them by
+    /// hash. Default: not, so that a second server on an address is refused.
+    #[must_use]
+    pub const fn reuse_port(mut self, reuse_port: bool) -> Self {
+        self.reuse_port = reuse_port;
+        self
+    }
+
     /// The limits and times.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -102,7 +112,7 @@ impl Builder {
         if wanted.is_empty() && self.config.settings.role == Role::Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
         }
-        let shared = self.loops > 1;
+        let shared = self.loops > 1 || self.reuse_port;
         let mut local_addrs = Vec::new();
         let mut first = Vec::new();
         for addr in wanted {
@@ -143,7 +153,8 @@ impl Builder {
 impl Server {
     /// A server of one loop that listens nowhere yet.
     pub fn builder() -> Builder {
-        Builder { addrs: Ok(Vec::new()), loops: 1, config: Config::default() }
+        let (addrs, config) = (Ok(Vec::new()), Config::default());
+        Builder { addrs, loops: 1, reuse_port: false, config }
     }
 
     /// The addresses that it listens on.

@@ -166,6 +166,16 @@ impl Turn {
         })
     }
 
+    /// The bytes of a chain that is one piece, as most are.
+    #[inline]
+    pub(super) fn only(&self, chain: Chain) -> Option<&[u8]> {
+        let piece = self.pieces.get(chain.first as usize).filter(|_| chain.first == chain.last)?;
+        Some(match piece.place {
+            Place::Bytes { start, end } => &self.bytes[range(start, end)],
+            Place::Shared(number) => self.shared[number as usize].bytes(),
+        })
+    }
+
     /// The front of a chain as slices for one system call: how many were filled, their length
     /// together, and the chain that follows them.
     pub(super) fn gather<'a>(

@@ -36,7 +36,7 @@ impl<S, P: Platform> Peers<S, P> {
         if let Some(backlog) = &mut peer.backlog {
             backlog.push_frame(frame, 0);
         } else {
-            let written = match write_frame(&mut peer.stream, frame) {
+            let written = match taken(|| peer.stream.write_vectored(&frame.map(IoSlice::new))) {
                 Ok(written) => written,
                 Err(_) => {
                     self.given_out.push((id, CloseReason::Lost));
@@ -157,36 +157,42 @@ impl<S, P: Platform> Peers<S, P> {
     }
 }
 
-/// Writes the front of a frame, as much as the socket takes.
-fn write_frame<T: Stream>(stream: &mut T, frame: [&[u8]; 2]) -> io::Result<usize> {
+/// Writes the front of a chain, as much as the socket takes. Leaves in `chain` what was not written
+/// whole, and says how many bytes of that were.
+#[inline]
+fn write_chain<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
+    let Some(bytes) = turn.only(*chain) else { return write_pieces(stream, turn, chain) };
+    let written = taken(|| stream.write(bytes))?;
+    if written < bytes.len() {
+        return Ok(written); // the socket is full: it will say when it is not
+    }
+    *chain = Chain::EMPTY;
+    Ok(0)
+}
+
+fn write_pieces<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
+    while !chain.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (count, len, rest) = turn.gather(*chain, &mut slices);
+        let written = taken(|| stream.write_vectored(&slices[..count]))?;
+        if written < len {
+            return Ok(written);
+        }
+        *chain = rest;
+    }
+    Ok(0)
+}
+
+/// What a write took: nothing, where the socket is full.
+#[inline]
+fn taken(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        match stream.write_vectored(&frame.map(IoSlice::new)) {
+        match write() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             result => return result,
         }
     }
-}
-
-/// Writes the front of a chain, as much as the socket takes. Leaves in `chain` what was not written
-/// whole, and says how many bytes of that were.
-fn write_chain<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
-    while !chain.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let (count, len, rest) = turn.gather(*chain, &mut slices);
-        let written = match (count, &slices) {
-            (1, [only, ..]) => stream.write(only),
-            _ => stream.write_vectored(&slices[..count]),
-        };
-        match written {
-            Ok(n) if n == len => *chain = rest,
-            Ok(n) => return Ok(n), // the socket is full: it will say when it is not
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(0)
 }
 
 /// Writes a backlog until the socket is full. Says how many bytes it took.
@@ -195,16 +201,12 @@ fn write_backlog<T: Stream>(stream: &mut T, backlog: &mut Backlog) -> io::Result
     while !backlog.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = backlog.gather(&mut slices);
-        match stream.write_vectored(&slices[..count]) {
-            Ok(0) => break,
-            Ok(n) => {
-                backlog.advance(n);
-                total += n;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
+        let written = taken(|| stream.write_vectored(&slices[..count]))?;
+        if written == 0 {
+            break;
         }
+        backlog.advance(written);
+        total += written;
     }
     Ok(total)
 }

@@ -10,6 +10,7 @@ use crate::frame::{Opcode, Utf8, apply_mask};
 
 use super::assembly::{Assembly, Spare};
 use super::inflating::Inflating;
+use super::phase::{Payload, Phase};
 use super::{
     Chunk, Close, Delivery, Event, Message, MessageKind, ProtocolError, RSV1, Role, Settings,
 };
@@ -53,41 +54,6 @@ pub struct Inbound {
 }
 
 const _: () = assert!(size_of::<Inbound>() <= 40);
-
-/// ```text
-///            header complete              payload complete
-///   Header ─────────────────► Payload ─────────────────────► Header
-///     │                          │
-///     └── fault, Close received ─┴──► Done: nothing more is parsed
-/// ```
-#[derive(Debug)]
-enum Phase {
-    /// Between frames, or inside a header of which `have` bytes came.
-    Header { have: u8, bytes: [u8; HEADER_LEN_MAX] },
-    /// Inside a payload: the fields of [`Payload`], laid open so that the tag fits beside them.
-    Payload { left: u64, key: [u8; 4], opcode: Opcode, fin: bool },
-    /// After a Close frame or a fault (RFC 6455 section 7.1.7).
-    Done,
-}
-
-/// What is still to come of a frame.
-#[derive(Clone, Copy, Debug)]
-struct Payload {
-    left: u64,
-    /// The masking key as it stands at the next byte; all zero where the role takes none.
-    key: [u8; 4],
-    opcode: Opcode,
-    fin: bool,
-}
-
-impl Phase {
-    const START: Self = Self::Header { have: 0, bytes: [0; HEADER_LEN_MAX] };
-
-    #[inline]
-    const fn inside(Payload { left, key, opcode, fin }: Payload) -> Self {
-        Self::Payload { left, key, opcode, fin }
-    }
-}
 
 impl Inbound {
     /// A connection on which nothing has come yet, and nothing is compressed.
@@ -153,6 +119,13 @@ impl Inbound {
     /// Whether a Close frame or a fault has ended the stream: what arrives is thrown away.
     pub const fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
+    }
+
+    /// Whether nothing of a message or frame has come, and nothing is kept.
+    #[inline]
+    pub(super) const fn is_between_messages(&self) -> bool {
+        let at_start = matches!(self.phase, Phase::Header { have: 0, .. });
+        at_start && self.message.is_none() && self.assembly.is_none()
     }
 
     /// Whether messages may come compressed.
@@ -275,12 +248,14 @@ pub struct Events<'a> {
     pub(super) spare: &'a mut Spare,
     pub(super) input: &'a mut [u8],
     /// How much of `input` is used up.
-    at: usize,
+    pub(super) at: usize,
     /// How many bytes stand in the assembly's room, not yet taken.
     direct: usize,
     /// What of a compressed frame is unmasked, and not yet inflated.
     pub(super) inflating: Option<Inflating>,
     lent: Lent,
+    /// Whether a short message may come next, and nothing is lent.
+    at_rest: bool,
 }
 
 /// What of the assembly the last event borrowed, to be given back before the next.
@@ -315,26 +290,46 @@ impl<'a> Events<'a> {
         direct: usize,
     ) -> Self {
         let (inflating, lent) = (None, Lent::Nothing);
-        Self { inbound, settings, spare, input, at: 0, direct, inflating, lent }
+        let at_rest = false;
+        Self { inbound, settings, spare, input, at: 0, direct, inflating, lent, at_rest }
     }
 
     /// The next event, or what the peer did wrong. Not `Iterator`: the event borrows `self`.
     #[expect(clippy::should_implement_trait, reason = "lends")]
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Option<Result<Event<'_>, ProtocolError>> {
-        self.give_back();
-        match self.find() {
-            Ok(None) => None,
-            Ok(Some(found)) => match self.lend(found) {
-                Ok(event) => Some(Ok(event)),
-                Err(error) => Some(Err(error)),
-            },
-            Err(error) => {
-                self.inbound.phase = Phase::Done;
-                self.inbound.release(self.spare);
-                Some(Err(error))
+        if !self.at_rest {
+            self.give_back();
+            self.at_rest = self.may_be_short();
+        }
+        if self.at_rest {
+            match self.short() {
+                Ok(Some((kind, range))) => {
+                    let payload = &self.input[range];
+                    return Some(Ok(Event::Message(Message { kind, payload })));
+                }
+                Ok(None) => self.at_rest = false,
+                Err(error) => return Some(Err(self.fail(error))),
             }
         }
+        self.next_long()
+    }
+
+    #[inline(never)]
+    fn next_long(&mut self) -> Option<Result<Event<'_>, ProtocolError>> {
+        match self.find() {
+            Ok(None) => None,
+            Ok(Some(found)) => Some(self.lend(found)),
+            Err(error) => Some(Err(self.fail(error))),
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.at_rest = false;
+        self.inbound.phase = Phase::Done;
+        self.inbound.release(self.spare);
+        error
     }
 
     /// Goes on until an event is complete or the bytes are used up.

@@ -15,8 +15,10 @@ mod event;
 mod inbound;
 mod inflating;
 mod outbound;
+mod phase;
 mod settings;
 mod shared;
+mod short;
 
 pub use assembly::Spare;
 pub use connection::Connection;

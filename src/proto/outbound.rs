@@ -196,6 +196,16 @@ impl Outbound {
 /// Appends one frame, final, in the shortest form.
 #[inline]
 fn encode(opcode: Opcode, rsv: u8, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    if mask.is_some() || payload.len() > CONTROL_PAYLOAD_MAX {
+        return encode_any(opcode, rsv, payload, mask, out);
+    }
+    // The common case in few steps: two bytes of header, and no call for them.
+    out.reserve(2 + payload.len());
+    out.extend_from_slice(&[Header::FIN | rsv | opcode as u8, payload.len() as u8]);
+    out.extend_from_slice(payload);
+}
+
+fn encode_any(opcode: Opcode, rsv: u8, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let mut header = [0; HEADER_LEN_MAX];
     let payload_len = payload.len() as u64;
     let len = Header { fin: true, rsv, opcode, mask, payload_len }.encode(&mut header);

@@ -88,3 +88,35 @@ fn out_of_descriptors() {
     }
     is_idle(&server);
 }
+
+#[test]
+fn two_processes_share_an_address() {
+    let mut first = Server::echo(&["--reuse-port", "--close-timeout", "0.5"]);
+    let shared = first.address().to_string();
+    let second = Server::echo(&["--reuse-port", "--listen", &shared]);
+    let before = (first.fds_at_rest(), second.fds_at_rest());
+    // By hash, so not evenly; that all 64 meet one of the two has a chance of 2^-63.
+    let mut clients: Vec<RawClient> = (0..64).map(|_| RawClient::open(&first, "/")).collect();
+    let held = (first.fd_count() - before.0, second.fd_count() - before.1);
+    assert!(held.0 > 0 && held.1 > 0 && held.0 + held.1 == 64, "spread as {held:?}");
+    clients.iter_mut().for_each(RawClient::expect_open);
+
+    // One stops: who was with it is told, the others notice nothing.
+    first.signal("TERM");
+    assert!(first.wait_exit(5.0).success());
+    let mut told = 0;
+    for client in &mut clients {
+        match client.next_frame(Duration::from_millis(20)) {
+            Some(frame) => {
+                assert_eq!(frame.close_code(), Some(1001));
+                told += 1;
+            }
+            None => client.expect_open(),
+        }
+    }
+    assert_eq!(told, held.0);
+    // Who comes now is served by the other.
+    for _ in 0..8 {
+        RawClient::open(&first, "/").expect_open();
+    }
+}

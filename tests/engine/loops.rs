@@ -1,13 +1,14 @@
 //! Several loops, and mail between threads.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use throng::hub::Hub;
-use throng::net::{Config, ConnectionId, Handler, Mailboxes, Message, Peers, SharedFrame};
+use throng::net::{Config, ConnectionId, Handler, Mailboxes, Message, Peers, Server, SharedFrame};
 
 use crate::Running;
 use crate::common::{Expect, Frame, RawClient};
@@ -116,4 +117,20 @@ fn a_handler_is_woken_once_and_not_too_early() {
         client.send(Frame::text(ms).bytes());
         client.expect(&Expect::text(format!("{} true", round + 1)));
     }
+}
+
+/// An address belongs to one server, unless all that listen on it have said that they share it.
+#[test]
+fn an_address_is_shared_only_where_both_say_so() {
+    let first = Server::builder().listen("127.0.0.1:0").reuse_port(true).bind();
+    let first = first.expect("a free port");
+    let addr = first.local_addrs()[0];
+    let second = Server::builder().listen(addr).reuse_port(true).bind();
+    assert_eq!(second.expect("it is shared").local_addrs(), [addr]);
+    let third = Server::builder().listen(addr).bind();
+    assert_eq!(third.err().map(|error| error.kind()), Some(ErrorKind::AddrInUse));
+
+    let alone = Server::builder().listen("127.0.0.1:0").bind().expect("a free port");
+    let late = Server::builder().listen(alone.local_addrs()[0]).reuse_port(true).bind();
+    assert_eq!(late.err().map(|error| error.kind()), Some(ErrorKind::AddrInUse));
 }
