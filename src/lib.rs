@@ -29,6 +29,8 @@
 //! }
 //! ```
 
+#![deny(unsafe_code)]
+
 pub mod client;
 pub mod extension;
 pub mod frame;

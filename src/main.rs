@@ -2,6 +2,8 @@
 //!
 //! Owns the process: its exit code and its last words.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 
 use std::process::ExitCode;

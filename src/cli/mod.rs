@@ -4,6 +4,7 @@
 
 mod connect;
 mod echo;
+mod load;
 mod options;
 mod serving;
 
@@ -11,6 +12,7 @@ use std::io::{self, IsTerminal};
 
 use clap::{Parser, Subcommand};
 use connect::ConnectOptions;
+use load::LoadOptions;
 use options::ServerOptions;
 use throng::hub::Hub;
 use tracing_subscriber::EnvFilter;
@@ -31,6 +33,8 @@ enum Command {
     Echo(ServerOptions),
     /// Open a WebSocket: type, or pipe, and see what comes back.
     Connect(ConnectOptions),
+    /// Put load on a WebSocket server, and measure how it bears it.
+    Load(LoadOptions),
 }
 
 pub fn run() -> io::Result<()> {
@@ -51,5 +55,6 @@ pub fn run() -> io::Result<()> {
         }
         Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
         Command::Connect(options) => connect::run(&options),
+        Command::Load(options) => load::run(&options),
     }
 }

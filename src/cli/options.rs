@@ -12,6 +12,9 @@ use throng::net::Config;
 /// The windows that zlib can deflate with, in bits.
 const WINDOW_BITS: RangeInclusive<i64> = 9..=15;
 
+/// From the fastest to the smallest.
+pub const LEVEL: RangeInclusive<i64> = 1..=9;
+
 /// Options of every command that serves.
 #[derive(Debug, Args)]
 pub struct ServerOptions {
@@ -41,6 +44,9 @@ pub struct ServerOptions {
     /// for each connection).
     #[arg(long, value_name = "MODE", default_value = "shared", value_parser = compression)]
     compress: Mode,
+    /// Level of compression: 1 is the fastest, 9 the smallest.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = LEVEL)]
+    compress_level: i64,
     /// Window of dedicated compression, in bits: 9 to 15.
     #[arg(long, value_name = "BITS", default_value_t = 15, value_parser = WINDOW_BITS)]
     compress_window: i64,
@@ -81,11 +87,13 @@ impl ServerOptions {
             ..Config::default()
         };
         config.deflate = extension::Config {
+            level: self.compress_level as u8,
             server_max_window_bits: self.compress_window as u8,
             client_max_window_bits: self.compress_window as u8,
             ..extension::Config::new(self.compress)
         };
-        config.deflate_budget_bytes = self.compress_budget;
+        // Each loop has its part of it.
+        config.deflate_budget_bytes = self.compress_budget / self.loops as usize;
         config.settings.message_bytes_max = self.max_message;
         config.settings.fragments_max = self.max_fragments;
         config
@@ -109,5 +117,39 @@ pub fn compression(text: &str) -> Result<Mode, String> {
         "shared" => Ok(Mode::Shared),
         "dedicated" => Ok(Mode::Dedicated),
         _ => Err("must be off, shared or dedicated".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: ServerOptions,
+    }
+
+    fn config(flags: &str) -> Option<Config> {
+        let line = Line::try_parse_from(["throng"].into_iter().chain(flags.split_whitespace()));
+        line.ok().map(|line| line.options.config())
+    }
+
+    #[test]
+    fn each_loop_has_its_part_of_the_budget() {
+        for (flags, part) in [("", 64 << 20), ("--loops 4", 16 << 20)] {
+            assert_eq!(config(flags).expect("good flags").deflate_budget_bytes, part);
+        }
+    }
+
+    #[test]
+    fn levels() {
+        let level = |flags| config(flags).map(|config| config.deflate.level);
+        assert_eq!([level(""), level("--compress-level 9")], [Some(1), Some(9)]);
+        for flags in ["--compress-level 0", "--compress-level 10", "--compress-level x"] {
+            assert_eq!(level(flags), None);
+        }
     }
 }

@@ -10,7 +10,7 @@ mod utf8;
 
 pub use close::CloseCode;
 pub use header::{Decoded, HEADER_LEN_MAX, Header, HeaderError};
-pub use mask::{apply_mask, apply_mask_scalar};
+pub use mask::{MaskKernel, apply_mask, apply_mask_scalar, mask_kernels, unmask_text};
 pub use opcode::Opcode;
 pub use utf8::{InvalidUtf8, Utf8};
 

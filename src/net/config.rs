@@ -60,9 +60,9 @@ pub struct Config {
     pub receive_buffer_bytes: usize,
     /// permessage-deflate. Default: [`Mode::Shared`](extension::Mode::Shared).
     pub deflate: extension::Config,
-    /// What all contexts that are kept from message to message may take, in bytes: further
-    /// connections share. Only for [`Mode::Dedicated`](extension::Mode::Dedicated). Default:
-    /// 64 MiB.
+    /// What all contexts of a loop that are kept from message to message may take, in bytes:
+    /// further connections share. Only for [`Mode::Dedicated`](extension::Mode::Dedicated).
+    /// Default: 64 MiB.
     pub deflate_budget_bytes: usize,
     /// How many pieces of mail wait for a loop. Default: 65,536.
     pub mailbox_max: usize,

@@ -58,6 +58,11 @@ pub trait Handler<P: Platform = Os>: Sized {
         let _ = (peers, from, chunk);
     }
 
+    /// A pong has come, asked for or not (RFC 6455 section 5.5.3).
+    fn pong(&mut self, peers: &mut Peers<Self::Session, P>, from: ConnectionId, payload: &[u8]) {
+        let _ = (peers, from, payload);
+    }
+
     /// A peer that was too slow has caught up.
     fn drain(&mut self, peers: &mut Peers<Self::Session, P>, id: ConnectionId) {
         let _ = (peers, id);

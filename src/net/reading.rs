@@ -217,7 +217,8 @@ fn deliver<H: Handler<P>, P: Platform>(
         Ok(Event::Message(message)) => handler.message(peers, id, message),
         Ok(Event::Chunk(chunk)) => handler.chunk(peers, id, chunk),
         Ok(Event::Ping(payload)) => peers.pong(id.slot(), payload),
-        Ok(Event::Pong(_)) => {}
+        Ok(Event::Pong(_)) if !peers.is_open(id) => {}
+        Ok(Event::Pong(payload)) => handler.pong(peers, id, payload),
         Ok(Event::Close(close)) => {
             peers.receive_close(id.slot(), close);
             close_session(handler, peers, id, CloseReason::Peer(close));

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::frame::{Decoded, HEADER_LEN_MAX, Header, HeaderError};
-use crate::frame::{Opcode, Utf8, apply_mask};
+use crate::frame::{Opcode, Utf8, apply_mask, unmask_text};
 
 use super::assembly::{Assembly, Spare};
 use super::inflating::Inflating;
@@ -482,9 +482,14 @@ impl<'a> Events<'a> {
             Some(assembly) if direct > 0 => assembly.advance(direct),
             Some(_) | None => &mut self.input[range],
         };
+        if kind == MessageKind::Binary || self.inbound.is_compressed {
+            apply_mask(bytes, key, 0);
+            return Ok(bytes.len());
+        }
         for block in bytes.chunks_mut(BLOCK) {
-            apply_mask(block, key, 0); // a block is a multiple of four: the key stays in step
-            if kind == MessageKind::Text && !self.inbound.is_compressed {
+            // A block is a multiple of four: the key stays in step.
+            let is_ascii = unmask_text(block, key);
+            if !(is_ascii && self.inbound.utf8.is_boundary()) {
                 self.inbound.utf8.push(block)?;
             }
         }

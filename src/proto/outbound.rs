@@ -10,6 +10,9 @@ use super::{Close, Message, ProtocolError, RSV1, SendError};
 /// The longest reason in a Close frame, in bytes, beside the code.
 const REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
 
+/// What is copied is masked while it stands in the first-level cache.
+const BLOCK: usize = 16 << 10;
+
 /// The write half of a connection: one byte of state.
 ///
 /// A client passes a fresh, unpredictable masking key with each frame (RFC 6455 section 5.3); a
@@ -211,10 +214,11 @@ fn encode_any(opcode: Opcode, rsv: u8, payload: &[u8], mask: Option<[u8; 4]>, ou
     let len = Header { fin: true, rsv, opcode, mask, payload_len }.encode(&mut header);
     out.reserve(len + payload.len());
     out.extend_from_slice(&header[..len]);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    if let Some(key) = mask {
-        apply_mask(&mut out[start..], key, 0);
+    let Some(key) = mask else { return out.extend_from_slice(payload) };
+    for block in payload.chunks(BLOCK) {
+        let start = out.len();
+        out.extend_from_slice(block);
+        apply_mask(&mut out[start..], key, 0); // a block is a multiple of four: the key is in step
     }
 }
 

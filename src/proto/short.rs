@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::inbound::Events;
 use super::{Delivery, MessageKind, ProtocolError, Role};
-use crate::frame::{CONTROL_PAYLOAD_MAX, apply_mask};
+use crate::frame::{CONTROL_PAYLOAD_MAX, apply_mask, unmask_text};
 
 /// FIN and the opcode: all of the first byte, so that no reserved bit is set.
 const TEXT: u8 = 0x81;
@@ -27,7 +27,7 @@ impl Events<'_> {
     }
 
     /// Takes a short message from the front of the input, if that is what stands there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn short(&mut self) -> Result<Option<(MessageKind, Range<usize>)>, ProtocolError> {
         let Some(&[first, second, ref key @ ..]) = self.input.get(self.at..) else {
             return Ok(None);
@@ -48,13 +48,15 @@ impl Events<'_> {
             return Ok(None);
         }
         let payload = &mut self.input[range.clone()];
-        if let Some(key) = key {
-            apply_mask(payload, key, 0);
-        }
         self.at = range.end;
-        if kind == MessageKind::Text {
-            self.inbound.utf8.push(payload)?;
-            self.inbound.end_message()?;
+        match (kind, key) {
+            (MessageKind::Binary, Some(key)) => apply_mask(payload, key, 0),
+            (MessageKind::Text, Some(key)) if unmask_text(payload, key) => {}
+            (MessageKind::Text, Some(_) | None) => {
+                self.inbound.utf8.push(payload)?;
+                self.inbound.end_message()?;
+            }
+            (MessageKind::Binary, None) => {}
         }
         Ok(Some((kind, range)))
     }

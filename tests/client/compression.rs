@@ -1,10 +1,13 @@
 //! Rows 109 and 110, and A10: what the client makes of an answer about permessage-deflate.
 
+use std::time::Duration;
+
 use throng::client::{ClientError, Connect, Incoming};
 use throng::extension::{Config, Mode};
 use throng::net::Message;
 
-use crate::common::{Frame, Server};
+use crate::common::http::Upgrade;
+use crate::common::{Frame, RawClient, Server};
 use crate::peer::{Peer, Request};
 
 /// A client that offers compression, and a server that answers with this extension line.
@@ -78,4 +81,23 @@ fn a9_rsv1_without_an_agreement_fails() {
     assert!(matches!(client.read(), Err(ClientError::Protocol(_))));
     drop(client);
     peer.join();
+}
+
+/// A level of the command line is the one that the server deflates with.
+#[test]
+fn the_level_of_the_server_is_chosen() {
+    let text: String =
+        (0..60).map(|n| format!("{{\"number\":{},\"name\":\"n{n}\"}}", n * n % 97)).collect();
+    let echoed_bytes = |level: &str| {
+        let server = Server::echo(&["--compress-level", level]);
+        let mut client = RawClient::connect(&server);
+        let offer = Upgrade::new("/").header("Sec-WebSocket-Extensions", "permessage-deflate");
+        client.send(offer.bytes());
+        client.expect_upgrade();
+        client.send(Frame::text(&text).bytes());
+        client.read_frame_raw(Duration::from_secs(10)).payload.len()
+    };
+    let [one, six, nine] = ["1", "6", "9"].map(echoed_bytes);
+    assert!(one < text.len(), "{one} of {}", text.len());
+    assert!(six < one / 10 * 9 && nine <= six, "{one}, {six}, {nine}");
 }

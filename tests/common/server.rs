@@ -81,6 +81,11 @@ impl Server {
         self.address
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A plain TCP connection.
     pub fn dial(&self) -> TcpStream {
         let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5));

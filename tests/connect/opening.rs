@@ -85,6 +85,7 @@ fn compression() {
     for (flags, bytes_max, words) in [
         (&["--compress"][..], 12_000, "permessage-deflate"),
         (&["--compress=shared"], 12_000, "no_context_takeover"),
+        (&["--compress", "--compress-level=9"], 10_000, "permessage-deflate"),
         (&["--compress=off"], usize::MAX, ""),
         (&[], usize::MAX, ""),
     ] {
@@ -103,4 +104,8 @@ fn compression() {
     run.ends_with(0, "closed: 1000");
     assert!(!run.errors.text().contains("deflate"));
     self::run(&crate::run::url_of(&plain, "/"), &["--compress=zip"], b"").ends_with(2, "dedicated");
+    let [level_0, level_10] = ["--compress-level=0", "--compress-level=10"];
+    for flags in [["--compress", level_0], ["--compress", level_10]] {
+        self::run(&crate::run::url_of(&plain, "/"), &flags, b"").ends_with(2, "1..=9");
+    }
 }

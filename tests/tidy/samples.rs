@@ -19,7 +19,6 @@ fn size_checks_find_what_is_too_large() {
 fn word_checks_find_what_they_look_for() {
     assert_eq!(unsafe_code("src/a.rs", "// unsafe\n#![forbid(unsafe_code)]\n\"unsafe\""), [""; 0]);
     assert_eq!(unsafe_code("src/a.rs", "fn f() { unsafe { g() } }").len(), 1);
-    assert_eq!(unsafe_code(UNSAFE_ALLOWED_IN, "unsafe {}"), [""; 0]);
     assert_eq!(no_opening_words("src/a.rs", "//! Owns a."), [""; 0]);
     assert_eq!(no_opening_words("src/a.rs", "// a\n//! b").len(), 1);
     assert_eq!(names_with_get("src/a.rs", "fn get(); fn target_get_(); // fn get_x"), [""; 0]);
@@ -27,6 +26,23 @@ fn word_checks_find_what_they_look_for() {
     assert_eq!(wildcards("src/proto/a.rs", "match a { Some(_) => 1,\n b_ => 2 }"), [""; 0]);
     assert_eq!(wildcards("src/proto/a.rs", "match a {\n    _ => 1,\n}").len(), 1);
     assert_eq!(wildcards("src/net/a.rs", "match a {\n    _ => 1,\n}"), [""; 0]);
+}
+
+#[test]
+fn unsafe_is_found_where_it_must_not_be_or_has_no_argument() {
+    let argued =
+        "fn f() {\n    // SAFETY: of so many bytes,\n    // all there.\n    unsafe { g() }\n}";
+    assert_eq!(unsafe_code(UNSAFE_ALLOWED_IN, argued), [""; 0]);
+    assert_eq!(unsafe_code("src/frame/mask/mod.rs", argued).len(), 1);
+    assert_eq!(unsafe_code(UNSAFE_ALLOWED_IN, "// It is fast.\nunsafe { g() }").len(), 1);
+    assert_eq!(unsafe_code(UNSAFE_ALLOWED_IN, &format!("{argued}\nunsafe {{}}")).len(), 1);
+    assert_eq!(unsafe_lint("src/lib.rs", "//! A.\n#![deny(unsafe_code)]\n"), [""; 0]);
+    assert_eq!(unsafe_lint("src/lib.rs", "//! A.\n// #![deny(unsafe_code)]\n").len(), 1);
+    assert_eq!(unsafe_lint("src/main.rs", "#![deny(unsafe_code)]").len(), 1);
+    let lets_in = "#[expect(unsafe_code, reason = \"kernels\")]\nmod wide;";
+    assert_eq!(unsafe_lint(UNSAFE_LET_IN_BY, lets_in), [""; 0]);
+    assert_eq!(unsafe_lint("src/net/mod.rs", lets_in).len(), 1);
+    assert_eq!(unsafe_lint("src/net/mod.rs", "#[allow(\n    unsafe_code,\n)]").len(), 1);
 }
 
 #[test]

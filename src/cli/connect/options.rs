@@ -9,7 +9,7 @@ use throng::client::{Connect, Policy, Proxy, Url};
 use throng::extension::{self, Mode};
 use throng::proto::{Role, Settings};
 
-use crate::cli::options::compression;
+use crate::cli::options::{LEVEL, compression};
 
 /// How long a write may hold up a read: a server may wait for this side to read.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -52,6 +52,10 @@ pub struct ConnectOptions {
     #[arg(short = 'z', long, value_name = "MODE", num_args = 0..=1, require_equals = true,
         default_missing_value = "dedicated", value_parser = compression)]
     compress: Option<Mode>,
+    /// Level of compression: 1 is the fastest, 9 the smallest.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = LEVEL,
+        requires = "compress")]
+    compress_level: i64,
     /// Send lines as binary messages. Of a pipe they need not be UTF-8 then.
     #[arg(short, long)]
     pub binary: bool,
@@ -108,7 +112,9 @@ impl ConnectOptions {
             .close_timeout(CLOSE_TIMEOUT)
             .redirects(self.redirects);
         if let Some(mode) = self.compress {
-            connect = connect.compression(extension::Config::new(mode));
+            let level = self.compress_level as u8;
+            let config = extension::Config { level, ..extension::Config::new(mode) };
+            connect = connect.compression(config);
         }
         for (name, value) in self.headers.clone() {
             connect = connect.header(name, value);
