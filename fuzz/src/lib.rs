@@ -4,6 +4,7 @@
 //! held against. Never a target itself.
 
 pub mod head;
+pub mod memory;
 pub mod model;
 pub mod plan;
 pub mod rules;

@@ -25,6 +25,8 @@ pub(super) struct Command<'a> {
     #[serde(borrow)]
     pub(super) room: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    pub(super) user: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
@@ -35,11 +37,24 @@ pub(super) struct Command<'a> {
     pub(super) echo: Option<bool>,
 }
 
+/// As much of a command as must be right to answer it.
+#[derive(Deserialize)]
+struct Id<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+}
+
 /// What a command is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// Come into a room.
+    Join,
+    /// Go out of it.
+    Leave,
     /// Publish.
     Text,
+    /// Send to one user.
+    Direct,
     /// Who is there?
     Presence,
     /// Are you there?
@@ -57,24 +72,32 @@ impl Fault {
     pub(super) const fn new(code: &'static str, content: &'static str) -> Self {
         Self { code, content }
     }
+
+    /// Not everyone could be told: nobody's fault but the server's.
+    pub(super) const OVERLOADED: Self = Self::new("overloaded", "not everyone may have got it");
 }
 
 impl<'a> Command<'a> {
-    pub(super) fn parse(message: &'a [u8]) -> Result<Self, Fault> {
-        let bad_json = Fault::new("bad_json", "this is not one JSON object");
-        let command: Self = serde_json::from_slice(message).map_err(|error| {
-            if error.is_data() {
-                Fault::new("bad_command", "a field is missing or of the wrong kind")
-            } else {
-                bad_json
-            }
-        })?;
-        if json::is_valid(message) { Ok(command) } else { Err(bad_json) }
+    /// Reads a command. Beside the fault stands the id to answer with, where there is one.
+    pub(super) fn parse(message: &'a [u8]) -> Result<Self, (Option<&'a RawValue>, Fault)> {
+        // What is read into fields below would take a list for them too.
+        let is_object = message.trim_ascii_start().starts_with(b"{");
+        if !is_object || !json::is_valid(message) {
+            return Err((None, Fault::new("bad_json", "this is not one JSON object")));
+        }
+        serde_json::from_slice::<Self>(message).map_err(|_| {
+            let id = serde_json::from_slice::<Id<'_>>(message).ok().and_then(|only| only.id);
+            let fault = Fault::new("bad_command", "a field is missing or of the wrong kind");
+            (id.filter(|id| is_scalar(id)), fault)
+        })
     }
 
     pub(super) fn kind(&self) -> Result<Kind, Fault> {
         match &*self.kind {
+            "join" => Ok(Kind::Join),
+            "leave" => Ok(Kind::Leave),
             "text" => Ok(Kind::Text),
+            "direct" => Ok(Kind::Direct),
             "presence" => Ok(Kind::Presence),
             "heartbeat" => Ok(Kind::Heartbeat),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
@@ -83,12 +106,19 @@ impl<'a> Command<'a> {
 
     /// The id to answer with: a number or a short string.
     pub(super) fn id(&self) -> Option<&'a RawValue> {
-        let id = self.id?;
-        let is_scalar = id
-            .get()
-            .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
-        (is_scalar && id.get().len() <= ID_BYTES_MAX).then_some(id)
+        self.id.filter(|id| is_scalar(id))
     }
+
+    /// The number of a heartbeat, where it is one.
+    pub(super) fn heartbeat_seq(&self) -> Option<u64> {
+        self.seq?.get().parse().ok()
+    }
+}
+
+/// Whether an id is a number or a short string.
+fn is_scalar(id: &RawValue) -> bool {
+    let is_start = |first: char| first == '"' || first == '-' || first.is_ascii_digit();
+    id.get().starts_with(is_start) && id.get().len() <= ID_BYTES_MAX
 }
 
 /// Checks the name of a room or a sender: not empty, at most 128 bytes, no control characters.
@@ -109,7 +139,8 @@ mod tests {
     use super::*;
 
     fn fault(message: &str) -> &'static str {
-        match Command::parse(message.as_bytes()).and_then(|command| command.kind()) {
+        let command = Command::parse(message.as_bytes()).map_err(|(_, fault)| fault);
+        match command.and_then(|command| command.kind()) {
             Ok(_) => "ok",
             Err(fault) => fault.code,
         }
@@ -123,6 +154,7 @@ mod tests {
         assert_eq!(fault("{}"), "bad_command");
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");
         assert_eq!(fault("hello"), "bad_json");
+        assert_eq!(fault(r#"["text",null,"lobby"]"#), "bad_json");
         assert_eq!(fault(r#"{"type":"text"} x"#), "bad_json");
         let deep =
             format!(r#"{{"type":"text","content":{}{}}}"#, "[".repeat(9999), "]".repeat(9999));
@@ -138,6 +170,19 @@ mod tests {
         assert_eq!(id(r#"{"type":"text","id":"a"}"#), Some(r#""a""#));
         assert_eq!(id(r#"{"type":"text","id":[1]}"#), None);
         assert_eq!(id(r#"{"type":"text"}"#), None);
+    }
+
+    #[test]
+    fn a_bad_command_is_answered_with_its_id() {
+        let id = |message: &'static str| match Command::parse(message.as_bytes()) {
+            Ok(command) => command.id().map(RawValue::get),
+            Err((id, _)) => id.map(RawValue::get),
+        };
+        assert_eq!(id(r#"{"type":7,"id":"x"}"#), Some(r#""x""#));
+        assert_eq!(id(r#"{"type":"text","room":[],"id":3}"#), Some("3"));
+        assert_eq!(id(r#"{"type":7,"id":{"x":1}}"#), None);
+        assert_eq!(id(r#"{"type":7,"id":1,"id":2}"#), None);
+        assert_eq!(id(r#"[1]"#), None);
     }
 
     #[test]

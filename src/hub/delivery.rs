@@ -21,13 +21,23 @@ pub(super) enum Delivery<'a> {
         timestamp: u64,
     },
     /// What somebody has published.
-    Text { room: &'a str, content: &'a RawValue, sender: &'a str, timestamp: u64 },
+    Text {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<&'a str>,
+        content: &'a RawValue,
+        sender: &'a str,
+        timestamp: u64,
+    },
+    /// What somebody has sent to one user.
+    Direct { content: &'a RawValue, sender: &'a str, timestamp: u64 },
     /// Somebody came or went.
-    System { room: &'a str, event: Event, sender: &'a str, content: &'a str, timestamp: u64 },
+    System { room: &'a str, event: Event, sender: &'a str, content: String, timestamp: u64 },
     /// A command was carried out.
     Ok {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         members: Option<&'a [&'a str]>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,12 +50,14 @@ pub(super) enum Delivery<'a> {
         code: &'a str,
         content: &'a str,
     },
-    /// The answer to a heartbeat: what it said.
+    /// The answer to a heartbeat: what it said, and how many before it did not come.
     Heartbeat {
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<&'a RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
         timestamp: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lost: Option<u64>,
     },
 }
 
@@ -60,6 +72,18 @@ pub(super) enum Event {
 impl<'a> Delivery<'a> {
     pub(super) const fn fault(id: Option<&'a RawValue>, fault: Fault) -> Self {
         Self::Error { id, code: fault.code, content: fault.content }
+    }
+
+    pub(super) fn system(room: &'a str, event: Event, sender: &'a str, timestamp: u64) -> Self {
+        let content = match event {
+            Event::Join => format!("{sender} joined"),
+            Event::Leave => format!("{sender} left"),
+        };
+        Self::System { room, event, sender, content, timestamp }
+    }
+
+    pub(super) const fn done(id: Option<&'a RawValue>) -> Self {
+        Self::Ok { id, room: None, members: None, count: None }
     }
 
     /// Writes the message to `buffer`, in place of what was there.

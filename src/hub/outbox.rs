@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Mail;
+use super::control::Control;
+use super::mail::{Letter, Mail, To};
 use crate::net::{Mailboxes, SharedFrame};
 
 /// A room and a name.
@@ -28,12 +29,21 @@ impl Outbox {
         Self { loop_index, mailboxes, untold }
     }
 
+    /// The way to all loops, this one included.
+    pub(super) fn control(&self) -> Control {
+        Control::of_loop(self.loop_index, self.mailboxes.clone())
+    }
+
+    pub(super) const fn loop_index(&self) -> usize {
+        self.loop_index
+    }
+
     /// Passes a message on; whether every loop has taken it.
-    pub(super) fn publish(&self, room: &Arc<str>, frame: &SharedFrame) -> bool {
+    pub(super) fn pass(&self, to: &To, frame: &SharedFrame) -> bool {
         let mut all = true;
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            let mail = Mail::Publish { room: Arc::clone(room), frame: frame.clone() };
-            if index != self.loop_index && mailbox.post(mail).is_err() {
+            let letter = || Letter::Frame { to: to.clone(), frame: frame.clone() };
+            if index != self.loop_index && mailbox.post(Mail(letter())).is_err() {
                 tracing::debug!(loop_index = index, "a loop is too far behind to be told");
                 all = false;
             }
@@ -42,10 +52,14 @@ impl Outbox {
     }
 
     /// Tells of a member that has come to a room (1) or left it (-1).
-    pub(super) fn presence(&mut self, room: &Arc<str>, name: &Arc<str>, change: i64) {
+    pub(super) fn presence(&mut self, room: &Arc<str>, name: &str, change: i64) {
+        if self.untold.len() < 2 {
+            return;
+        }
+        let name: Arc<str> = name.into();
         for (index, untold) in self.untold.iter_mut().enumerate() {
             if index != self.loop_index {
-                *untold.entry((Arc::clone(room), Arc::clone(name))).or_default() += change;
+                *untold.entry((Arc::clone(room), Arc::clone(&name))).or_default() += change;
             }
         }
         self.tell();
@@ -62,7 +76,7 @@ impl Outbox {
             let mut has_room = true;
             untold.retain(|(room, name), change| {
                 let (room, name, change) = (Arc::clone(room), Arc::clone(name), *change);
-                let mail = Mail::Presence { room, name, change };
+                let mail = Mail(Letter::Presence { room, name, change });
                 has_room = has_room && (change == 0 || mailbox.post(mail).is_ok());
                 !has_room
             });

@@ -1,36 +1,41 @@
-//! The rooms of one loop, and who is in them.
+//! The rooms of one loop, and who sits in them.
 //!
-//! Owns a dense list of members for each room, so that a broadcast is one walk, and a member's
-//! place in it, so that leaving costs nothing that grows. Never sends.
+//! Owns a dense list of members for each room, so that a broadcast is one walk. A member's place in
+//! a room and the room's seat of a member point at each other, so that coming and going cost
+//! nothing that grows. Never sends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
 
+use super::members::{Home, Member, Members};
+use super::seats::Seat;
 use crate::net::ConnectionId;
 
-/// Where somebody is: the room, and the place in its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seat {
-    room: u32,
-    place: u32,
+/// A place in a room: the member's number, and which of its seats this is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    member: u32,
+    seat: u32,
 }
 
 /// One room, as one loop sees it: its own members, and the names of those on other loops.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Arc<str>,
-    pub(super) members: Vec<ConnectionId>,
-    names: Vec<Arc<str>>,
+    /// The connections of its members; `places` has the same order.
+    pub(super) ids: Vec<ConnectionId>,
+    places: Vec<Place>,
     /// How many times each name is taken on other loops.
     elsewhere: HashMap<Arc<str>, i64>,
     elsewhere_count: i64,
 }
 
-/// All rooms that have a member, here or on another loop.
+/// All rooms that have a member, here or on another loop, and all members that are here.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
+    pub(super) members: Members,
     rooms: Slab<Room>,
     by_name: HashMap<Arc<str>, u32>,
 }
@@ -39,8 +44,8 @@ impl Room {
     fn new(name: Arc<str>) -> Self {
         Self {
             name,
-            members: Vec::new(),
-            names: Vec::new(),
+            ids: Vec::new(),
+            places: Vec::new(),
             elsewhere: HashMap::new(),
             elsewhere_count: 0,
         }
@@ -48,80 +53,119 @@ impl Room {
 
     /// How many members there are on all loops.
     pub(super) fn count(&self) -> usize {
-        self.members.len().saturating_add_signed(self.elsewhere_count as isize)
-    }
-
-    /// The names of members on all loops, at most `max`.
-    pub(super) fn names(&self, max: usize) -> Vec<&str> {
-        let elsewhere = self.elsewhere.iter().flat_map(|(name, count)| {
-            std::iter::repeat_n(&**name, usize::try_from(*count).unwrap_or(0))
-        });
-        self.names.iter().map(|name| &**name).chain(elsewhere).take(max).collect()
+        self.ids.len().saturating_add_signed(self.elsewhere_count as isize)
     }
 
     fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.elsewhere.is_empty()
+        self.ids.is_empty() && self.elsewhere.is_empty()
     }
 }
 
 impl Rooms {
+    /// The number of the room of that name, if anybody is in it.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The room of a number.
+    pub(super) fn room(&self, number: u32) -> Option<&Room> {
+        self.rooms.get(number as usize)
+    }
+
     /// The room of that name, if anybody is in it.
     pub(super) fn find(&self, name: &str) -> Option<&Room> {
-        self.by_name.get(name).map(|room| &self.rooms[*room as usize])
+        self.room(self.number(name)?)
     }
 
-    /// The room that somebody sits in.
-    pub(super) fn room(&self, seat: Seat) -> &Room {
-        &self.rooms[seat.room as usize]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.iter().map(|(_, room)| room)
     }
 
-    /// Takes a member in.
-    pub(super) fn join(&mut self, room: &str, id: ConnectionId, name: Arc<str>) -> Seat {
-        let index = self.open(room);
-        let room = &mut self.rooms[index as usize];
-        let place = room.members.len() as u32;
-        room.members.push(id);
-        room.names.push(name);
-        Seat { room: index, place }
+    /// The members of a room that are on this loop.
+    pub(super) fn members_of(&self, room: &Room) -> impl Iterator<Item = &Member> {
+        room.places.iter().filter_map(|place| self.members.find(place.member))
     }
 
-    /// Lets a member go: its name, and the member that now sits in its place.
-    pub(super) fn leave(&mut self, seat: Seat) -> (Arc<str>, Option<ConnectionId>) {
-        let room = &mut self.rooms[seat.room as usize];
-        let place = seat.place as usize;
-        room.members.swap_remove(place);
-        let name = room.names.swap_remove(place);
-        let moved = room.members.get(place).copied();
-        self.forget_if_empty(seat.room);
-        (name, moved)
+    /// The names of a room's members on all loops, at most `max`.
+    pub(super) fn names<'a>(&'a self, room: &'a Room, max: usize) -> Vec<&'a str> {
+        let elsewhere = room.elsewhere.iter().flat_map(|(name, count)| {
+            std::iter::repeat_n(&**name, usize::try_from(*count).unwrap_or(0))
+        });
+        let here = self.members_of(room).map(|member| &*member.name);
+        here.chain(elsewhere).take(max).collect()
+    }
+
+    /// Whether a member sits in a room.
+    pub(super) fn is_in(&self, member: u32, room: u32) -> bool {
+        self.members.find(member).is_some_and(|member| member.seats.position(room).is_some())
+    }
+
+    /// Seats a member in a room where it does not sit yet: the room's number.
+    pub(super) fn join(&mut self, member: u32, room: &str) -> u32 {
+        let number = self.open(room);
+        let room = &mut self.rooms[number as usize];
+        if let Some(who) = self.members.find_mut(member) {
+            let (seat, place) = (who.seats.len() as u32, room.ids.len() as u32);
+            who.seats.push(Seat { room: number, place });
+            room.ids.push(who.id);
+            room.places.push(Place { member, seat });
+        }
+        number
+    }
+
+    /// Takes a member out of a room: the room's name, if it was there.
+    pub(super) fn leave(&mut self, member: u32, room: u32) -> Option<Arc<str>> {
+        let who = self.members.find_mut(member)?;
+        let at = who.seats.position(room)?;
+        let seat = who.seats.swap_remove(at)?;
+        if who.home == Home::Room(room) {
+            who.home = Home::Left;
+        }
+        // The last seat of the member has a new number now.
+        if let Some(moved) = who.seats.as_slice().get(at as usize).copied() {
+            self.rooms[moved.room as usize].places[moved.place as usize].seat = at;
+        }
+        // The last member of the room has a new place now.
+        let left = &mut self.rooms[room as usize];
+        let (name, place) = (Arc::clone(&left.name), seat.place as usize);
+        left.ids.swap_remove(place);
+        left.places.swap_remove(place);
+        if let Some(moved) = left.places.get(place).copied()
+            && let Some(who) = self.members.find_mut(moved.member)
+            && let Some(other) = who.seats.seat_mut(moved.seat)
+        {
+            other.place = seat.place;
+        }
+        self.forget_if_empty(room);
+        Some(name)
     }
 
     /// Members have come to a room on other loops, or have left it.
     pub(super) fn count_elsewhere(&mut self, room: &str, name: &Arc<str>, change: i64) {
-        let index = self.open(room);
-        let room = &mut self.rooms[index as usize];
+        let number = self.open(room);
+        let room = &mut self.rooms[number as usize];
         let count = room.elsewhere.entry(Arc::clone(name)).or_default();
         *count += change;
         if *count == 0 {
             room.elsewhere.remove(name);
         }
         room.elsewhere_count += change;
-        self.forget_if_empty(index);
+        self.forget_if_empty(number);
     }
 
     fn open(&mut self, name: &str) -> u32 {
-        if let Some(index) = self.by_name.get(name) {
-            return *index;
+        if let Some(number) = self.by_name.get(name) {
+            return *number;
         }
         let name: Arc<str> = name.into();
-        let index = self.rooms.insert(Room::new(Arc::clone(&name))) as u32;
-        self.by_name.insert(name, index);
-        index
+        let number = self.rooms.insert(Room::new(Arc::clone(&name))) as u32;
+        self.by_name.insert(name, number);
+        number
     }
 
-    fn forget_if_empty(&mut self, index: u32) {
-        if self.rooms[index as usize].is_empty() {
-            let room = self.rooms.remove(index as usize);
+    fn forget_if_empty(&mut self, number: u32) {
+        if self.rooms[number as usize].is_empty() {
+            let room = self.rooms.remove(number as usize);
             self.by_name.remove(&room.name);
         }
     }
@@ -131,26 +175,72 @@ impl Rooms {
 mod tests {
     use super::*;
 
-    fn id(n: u64) -> ConnectionId {
-        ConnectionId::from_u64(n)
+    fn with_members(count: u64) -> Rooms {
+        let mut rooms = Rooms::default();
+        for n in 0..count {
+            let name = n.to_string().into();
+            rooms.members.insert(Member::new(ConnectionId::from_u64(n), name, false, 0));
+        }
+        rooms
+    }
+
+    /// Every seat and every place point at each other.
+    fn check(rooms: &Rooms) {
+        let mut places = 0;
+        for (number, room) in &rooms.rooms {
+            assert_eq!(room.ids.len(), room.places.len());
+            places += room.places.len();
+            for (at, place) in room.places.iter().enumerate() {
+                let member = rooms.members.find(place.member).unwrap();
+                assert_eq!(member.id, room.ids[at]);
+                let seat = Seat { room: number as u32, place: at as u32 };
+                assert_eq!(member.seats.as_slice()[place.seat as usize], seat);
+            }
+        }
+        let seats: usize = rooms.members.iter().map(|(_, member)| member.seats.len()).sum();
+        assert_eq!(seats, places);
     }
 
     #[test]
     fn who_leaves_is_replaced_by_the_last() {
-        let mut rooms = Rooms::default();
-        let seats: Vec<_> = (0..3).map(|n| rooms.join("a", id(n), n.to_string().into())).collect();
-        assert_eq!(rooms.leave(seats[0]), ("0".into(), Some(id(2))));
-        let room = rooms.find("a").unwrap();
-        assert_eq!(room.members, [id(2), id(1)]);
-        assert_eq!(room.names(9), ["2", "1"]);
+        let mut rooms = with_members(3);
+        let room = rooms.join(0, "a");
+        rooms.join(1, "a");
+        rooms.join(2, "a");
+        assert_eq!(rooms.leave(0, room).as_deref(), Some("a"));
+        assert_eq!(rooms.leave(0, room), None);
+        assert_eq!(rooms.names(rooms.find("a").unwrap(), 9), ["2", "1"]);
+        check(&rooms);
+    }
+
+    #[test]
+    fn seats_and_places_point_at_each_other_whatever_happens() {
+        let mut rooms = with_members(20);
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (member, name) = ((state >> 40) as u32 % 20, format!("r{}", (state >> 50) % 12));
+            match rooms.number(&name).filter(|room| rooms.is_in(member, *room)) {
+                Some(room) => drop(rooms.leave(member, room)),
+                None => drop(rooms.join(member, &name)),
+            }
+        }
+        check(&rooms);
+        for member in 0..20 {
+            while let Some(seat) = rooms.members.find(member).unwrap().seats.as_slice().first() {
+                let room = seat.room;
+                rooms.leave(member, room);
+            }
+        }
+        assert!(rooms.rooms.is_empty() && rooms.by_name.is_empty());
     }
 
     #[test]
     fn an_empty_room_is_forgotten() {
-        let mut rooms = Rooms::default();
-        let seat = rooms.join("a", id(0), "x".into());
+        let mut rooms = with_members(1);
+        let room = rooms.join(0, "a");
         rooms.count_elsewhere("a", &"y".into(), 1);
-        assert_eq!(rooms.leave(seat), ("x".into(), None));
+        rooms.leave(0, room);
         assert_eq!(rooms.find("a").map(Room::count), Some(1));
         rooms.count_elsewhere("a", &"y".into(), -1);
         assert!(rooms.find("a").is_none());

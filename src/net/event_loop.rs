@@ -240,6 +240,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         if self.now >= self.next_handler_tick {
             self.next_handler_tick = self.now + HANDLER_TICK;
             self.handler.tick(&mut self.peers);
+            self.peers.turn.trim();
             self.spare.trim();
             self.peers.deflaters.trim();
         }

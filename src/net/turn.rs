@@ -17,6 +17,9 @@ pub(super) const COPY_MAX: usize = 4 << 10;
 const BYTES_MAX: usize = 1 << 20;
 const PIECES_MAX: usize = 1 << 16;
 
+/// What the arena keeps at rest, in bytes, of each kind.
+const REST_MAX: usize = 16 << 10;
+
 /// How many pieces go into one system call.
 pub(super) const SLICES_MAX: usize = 64;
 
@@ -81,6 +84,8 @@ pub(super) struct Turn {
     /// The bytes that the shared frames keep.
     shared_bytes: usize,
     pieces: Vec<Piece>,
+    /// The most bytes and pieces of a turn since the arena was last [trimmed](Self::trim).
+    peak: (usize, usize),
 }
 
 impl Turn {
@@ -91,11 +96,21 @@ impl Turn {
 
     /// Forgets what the turn owed. Chains of this turn mean nothing after this.
     pub(super) fn clear(&mut self) {
+        let (bytes, pieces) = self.peak;
+        self.peak = (bytes.max(self.bytes.len()), pieces.max(self.pieces.len()));
         self.bytes.clear();
         self.bytes.shrink_to(BYTES_MAX);
         self.shared.clear();
         self.shared_bytes = 0;
         self.pieces.clear();
+    }
+
+    /// Gives back what no turn has needed since this was last done: a crowd that came at once must
+    /// not cost memory for ever.
+    pub(super) fn trim(&mut self) {
+        let (bytes, pieces) = std::mem::take(&mut self.peak);
+        self.bytes.shrink_to(bytes.max(REST_MAX));
+        self.pieces.shrink_to(pieces.max(REST_MAX / size_of::<Piece>()));
     }
 
     /// Lets `encode` append bytes, and owes them.

@@ -1,0 +1,72 @@
+//! What comes to a loop from elsewhere.
+//!
+//! Owns the letters between loops, and from outside, and how one is carried out.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::delivery::Event;
+use super::handler::{Hub, Session};
+use super::task::Gathering;
+use crate::http::Response;
+use crate::net::{ConnectionId, Peers, Platform, SharedFrame, Verdict};
+
+/// What one loop of the hub tells another: made by the hub, and by [`Control`](super::Control).
+#[derive(Debug)]
+pub struct Mail(pub(super) Letter);
+
+/// What stands in a piece of mail.
+#[derive(Debug)]
+pub(super) enum Letter {
+    /// Something was published.
+    Frame { to: To, frame: SharedFrame },
+    /// Members of one name have come to a room, or have left it where `change` is negative.
+    Presence { room: Arc<str>, name: Arc<str>, change: i64 },
+    /// Somebody from outside publishes something.
+    Say { to: Vec<To>, sender: Box<str>, content: Box<RawValue> },
+    /// Something is asked of all loops.
+    Ask(Arc<Gathering>),
+    /// The answer to a request that was left pending.
+    Respond { request: ConnectionId, response: Response },
+}
+
+/// Whom a message is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// Everyone in a room.
+    Room(Arc<str>),
+    /// All connections of a user.
+    User(Arc<str>),
+    /// Everyone.
+    All,
+}
+
+impl Hub {
+    /// Carries a letter out.
+    pub(super) fn receive<P: Platform>(&mut self, peers: &mut Peers<Session, P>, letter: Letter) {
+        match letter {
+            Letter::Frame { to, frame } => self.deliver(peers, &to, &frame, None),
+            Letter::Presence { room, name, change } => {
+                self.rooms.count_elsewhere(&room, &name, change);
+                let event = if change > 0 { Event::Join } else { Event::Leave };
+                for _ in 0..change.unsigned_abs().min(self.config.presence_max as u64) {
+                    self.announce(peers, &room, &name, event, None);
+                }
+            }
+            Letter::Say { to, sender, content } => {
+                for to in &to {
+                    let frame = self.text_frame(peers, to, &sender, &content);
+                    self.publish(peers, to, &frame, None);
+                }
+            }
+            Letter::Ask(gathering) => {
+                let part = self.answer(peers, gathering.task());
+                gathering.add(part);
+            }
+            Letter::Respond { request, response } => {
+                peers.decide(request, Verdict::Respond(response));
+            }
+        }
+    }
+}
