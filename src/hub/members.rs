@@ -28,8 +28,9 @@ pub(super) struct Member {
     /// Others of the same name.
     next: u32,
     previous: u32,
-    /// The low half of the number that its last heartbeat had.
-    heartbeat: Option<u32>,
+    /// The low half of the number that its last heartbeat had, if there was one.
+    heartbeat: u32,
+    has_heartbeat: bool,
     faults: Faults,
     /// When it came, in seconds since 1970.
     pub(super) opened_s: u32,
@@ -37,8 +38,8 @@ pub(super) struct Member {
     pub(super) is_guest: bool,
 }
 
-// Ten thousand idle members must fit: see docs/performance.md.
-const _: () = assert!(size_of::<Member>() <= 88);
+// An idle connection in one room takes at most 256 bytes: see docs/performance.md.
+const _: () = assert!(size_of::<Member>() <= 80);
 
 /// The room that is meant where none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ impl Member {
             home: Home::Lobby,
             next: NONE,
             previous: NONE,
-            heartbeat: None,
+            heartbeat: 0,
+            has_heartbeat: false,
             faults: Faults::default(),
             opened_s,
             is_guest,
@@ -87,7 +89,9 @@ impl Member {
     /// that is no higher begins anew.
     pub(super) fn hear(&mut self, seq: u64) -> u64 {
         let seq = seq as u32;
-        let ahead = self.heartbeat.replace(seq).map_or(0, |last| seq.wrapping_sub(last));
+        let last = std::mem::replace(&mut self.heartbeat, seq);
+        let has_last = std::mem::replace(&mut self.has_heartbeat, true);
+        let ahead = if has_last { seq.wrapping_sub(last) } else { 0 };
         if ahead > u32::MAX / 2 { 0 } else { u64::from(ahead.saturating_sub(1)) }
     }
 

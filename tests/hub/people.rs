@@ -2,7 +2,17 @@
 
 use throng::hub::Config;
 
-use crate::{Place, names};
+use crate::common::eventually;
+use crate::{Person, Place, names};
+
+/// Waits until each of these is told that so many are in its room: its loop has heard of all.
+pub fn wait_until_told(people: &mut [Person], count: usize) {
+    for person in people {
+        eventually("its loop has heard of all", 5.0, || {
+            person.ask_among_news(r#"{"type":"presence"}"#)["count"] == count
+        });
+    }
+}
 
 #[test]
 fn a_direct_message_reaches_all_connections_of_a_user_and_no_one_else() {
@@ -32,7 +42,7 @@ fn a_direct_message_reaches_all_connections_of_a_user_and_no_one_else() {
 fn comings_and_goings_are_told_over_all_loops() {
     let place = Place::new(4);
     let mut watchers: Vec<_> = (0..6).map(|_| place.person("/ws?room=r&name=watcher")).collect();
-    place.wait_for("r", 6);
+    wait_until_told(&mut watchers, 6);
     let ann = place.person("/ws?room=r&name=ann");
     for watcher in &mut watchers {
         while watcher.next_of("system")["sender"] != "ann" {}
@@ -64,21 +74,16 @@ fn a_large_room_is_quiet_and_its_count_right() {
     for loops in [1, 3] {
         let place = Place::with(loops, Config { presence_max: 3, ..Config::default() });
         let mut people: Vec<_> = (0..3).map(|_| place.person("/ws?room=r&name=early")).collect();
-        place.wait_for("r", 3);
+        wait_until_told(&mut people, 3);
         let mut late: Vec<_> = (0..4).map(|_| place.person("/ws?room=r&name=late")).collect();
-        place.wait_for("r", 7);
+        wait_until_told(&mut people, 7);
         let ok = people[0].ask_among_news(r#"{"type":"presence"}"#);
-        assert_eq!(ok["count"], 7);
         assert_eq!(ok["members"].as_array().map(Vec::len), Some(3));
+        people.iter_mut().for_each(Person::has_nothing);
         late.pop();
-        place.wait_for("r", 6);
-        for person in &mut people[1..] {
-            let ok = person.ask_among_news(r#"{"type":"presence"}"#);
-            assert_eq!(ok["count"], 6);
-        }
-        people[0].has_nothing();
+        wait_until_told(&mut people, 6);
+        people.iter_mut().for_each(Person::has_nothing);
         drop(late);
-        place.wait_for("r", 3);
         assert_eq!(people[0].read()["event"], "leave"); // small again
     }
 }
