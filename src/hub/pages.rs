@@ -12,7 +12,7 @@ struct File {
     bytes: &'static [u8],
 }
 
-const FILES: [File; 4] = [
+const FILES: [File; 6] = [
     File {
         path: "/",
         content_type: "text/html; charset=utf-8",
@@ -27,6 +27,16 @@ const FILES: [File; 4] = [
         path: "/chat.js",
         content_type: "text/javascript; charset=utf-8",
         bytes: include_bytes!("page/chat.js"),
+    },
+    File {
+        path: "/throng.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("page/throng.js"),
+    },
+    File {
+        path: "/throng.d.ts",
+        content_type: "text/plain; charset=utf-8",
+        bytes: include_bytes!("page/throng.d.ts"),
     },
     File {
         path: "/icon.svg",

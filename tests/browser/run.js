@@ -2,11 +2,12 @@
 
 import { Server, Tabs, launchBrowser } from './support.js';
 import { chat } from './tests/chat.js';
+import { client } from './tests/client.js';
 import { connection } from './tests/connection.js';
 import { look } from './tests/look.js';
 
 const wanted = process.argv[2] ?? '';
-const tests = Object.entries({ ...chat, ...connection, ...look })
+const tests = Object.entries({ ...chat, ...client, ...connection, ...look })
   .filter(([name]) => name.includes(wanted));
 const TEST_MS = 60_000;
 

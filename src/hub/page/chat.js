@@ -1,6 +1,8 @@
 // The chat page. It owns one connection to one room and what is seen of it, and it never puts
 // anything that came over the wire into the page as markup: text goes in as text.
 
+import { Throng } from './throng.js';
+
 const ENTRIES_MAX = 500;
 const OUTBOX_MAX = 100;
 const PEOPLE_SHOWN_MAX = 200;
@@ -61,139 +63,56 @@ function count(number, one, many) {
   return `${number.toLocaleString()} ${number === 1 ? one : many}`;
 }
 
-// The connection.
-//
-//            open()              welcome
-//   idle ─────────► connecting ─────────► online
-//                     ▲     │ lost           │ lost
-//      time, retry()  │     ▼                │
-//                    waiting ◄───────────────┤
-//                                            │ closed for good (1000, 1008)
-//   offline ◄────────────────────────────────┘   and from connecting
-//      │ retry(): connecting                     close() from any state: idle
+// The page's connection to one room. `state` is 'idle' without one, else what Throng says, in the
+// page's words.
 class Link {
-  static CONNECT_MS = 15_000;
   static HEARTBEAT_MS = 20_000;
-  static ANSWER_MS = 10_000;
-  static DELAY_MS = 1_000;
-  static DELAY_MAX_MS = 30_000;
-  static STEADY_MS = 5_000;
+  static STATES = { connecting: 'connecting', open: 'online', waiting: 'waiting',
+    closed: 'offline' };
 
   constructor({ changed, received }) {
     this.changed = changed;
     this.received = received;
     this.state = 'idle';
-    this.timers = {};
-    this.attempt = 0;
   }
 
+  get name() { return this.client?.name ?? ''; }
+  get code() { return this.client?.code; }
+  get reason() { return this.client?.reason; }
+  get retryAt() { return this.client?.retryAt; }
+  get isOpen() { return this.client?.isOpen ?? false; }
+
   open(room, name) {
+    this.close();
     this.room = room;
-    this.name = name;
-    this.attempt = 0;
     this.everOnline = false;
-    this.#connect();
+    const client = new Throng('ws', { room, name, heartbeatMs: Link.HEARTBEAT_MS });
+    this.client = client;
+    for (const type of ['joined', 'message', 'join', 'leave', 'system', 'error']) {
+      client.on(type, (detail) => client === this.client && this.received(type, detail));
+    }
+    client.on('state', ({ state }) => client === this.client && this.#enter(state));
+    this.#enter(client.state);
   }
 
   close() {
-    this.#drop(1000);
-    this.#enter('idle');
+    const { client } = this;
+    this.client = null;
+    client?.close();
+    this.#enter();
   }
 
-  retry() {
-    if (this.state === 'waiting' || this.state === 'offline') this.#connect();
-  }
+  retry() { this.client?.retry(); }
 
-  // Asks a connection that looks open whether it still is.
-  probe() {
-    if (this.state !== 'online') return;
-    this.#clear('answer');
-    this.timers.answer = setTimeout(() => this.#lost(1006, ''), Link.ANSWER_MS);
-    this.send({ type: 'heartbeat', seq: (this.seq = (this.seq ?? 0) + 1), timestamp: Date.now() });
-  }
+  publish(content) { return this.client.publish(this.room, content); }
 
-  send(command) {
-    if (this.state !== 'online' || this.socket.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(JSON.stringify(command));
-    return true;
-  }
-
-  #connect() {
-    this.#drop(1000);
-    const url = new URL('ws', location.href);
-    url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    url.searchParams.set('room', this.room);
-    if (this.name) url.searchParams.set('name', this.name);
-    const socket = new WebSocket(url);
-    this.socket = socket;
-    socket.onmessage = ({ data }) => socket === this.socket && this.#receive(data);
-    socket.onclose = ({ code, reason }) => socket === this.socket && this.#lost(code, reason);
-    this.timers.connect = setTimeout(() => this.#lost(1006, ''), Link.CONNECT_MS);
-    this.#enter('connecting');
-  }
-
-  #receive(data) {
-    let message;
-    try {
-      message = JSON.parse(data);
-    } catch {
-      return;
-    }
-    if (message === null || typeof message !== 'object') return;
-    this.#clear('answer');
-    if (message.type === 'welcome' && this.state === 'connecting') this.#welcome(message);
-    else if (message.type !== 'heartbeat') this.received(message);
-  }
-
-  #welcome(message) {
-    this.#clear('connect');
-    this.room = String(message.room ?? this.room);
-    this.name = String(message.sender ?? this.name);
-    const again = this.everOnline;
-    this.everOnline = true;
-    this.timers.heartbeat = setInterval(() => this.probe(), Link.HEARTBEAT_MS);
-    // A server that welcomes and hangs up must not be met with a fresh first retry every time.
-    this.timers.steady = setTimeout(() => { this.attempt = 0; }, Link.STEADY_MS);
-    this.received({ ...message, again });
-    this.#enter('online');
-  }
-
-  #lost(code, reason) {
-    this.#drop(1000);
-    this.code = code;
-    this.reason = reason;
-    if (code === 1000 || code === 1008) {
-      this.#enter('offline');
-      return;
-    }
-    const wait = this.#delay();
-    this.retryAt = Date.now() + wait;
-    this.timers.retry = setTimeout(() => this.#connect(), wait);
-    this.timers.count = setInterval(() => this.changed(), 1000);
-    this.#enter('waiting');
-  }
-
-  // At once, then a random part of 1, 2, 4 … 30 s, so that a crowd does not come back in step.
-  #delay() {
-    const attempt = this.attempt++;
-    if (attempt === 0) return 0;
-    return Math.random() * Math.min(Link.DELAY_MAX_MS, Link.DELAY_MS * 2 ** (attempt - 1));
-  }
-
-  #drop(code) {
-    for (const timer of Object.keys(this.timers)) this.#clear(timer);
-    const socket = this.socket;
-    this.socket = null;
-    if (socket && socket.readyState <= WebSocket.OPEN) socket.close(code);
-  }
-
-  #clear(timer) {
-    clearTimeout(this.timers[timer]);
-    delete this.timers[timer];
-  }
+  presence() { return this.client.presence(this.room); }
 
   #enter(state) {
-    this.state = state;
+    this.state = Link.STATES[state] ?? 'idle';
+    if (this.state === 'online') this.everOnline = true;
+    clearInterval(this.count);
+    if (this.state === 'waiting') this.count = setInterval(() => this.changed(), 1000);
     this.changed();
   }
 }
@@ -347,6 +266,7 @@ class Outbox {
     waiting: 'Waiting for the connection',
     sending: '',
     unsure: 'The connection broke: this may not have arrived.',
+    unanswered: 'The server did not answer: this may not have arrived.',
   };
 
   constructor(link, transcript) {
@@ -387,18 +307,6 @@ class Outbox {
     if (item) this.#remove(item);
   }
 
-  accepted(id) {
-    const item = this.items.find((each) => each.id === id);
-    if (item) this.#remove(item);
-  }
-
-  refused(id, words) {
-    const item = this.items.find((each) => each.id === id);
-    if (item) this.#set(item, 'failed', words);
-    this.#changed();
-    return item !== undefined;
-  }
-
   interrupted(code) {
     const sending = this.items.filter((item) => item.state === 'sending');
     if (sending.length === 0) return;
@@ -410,10 +318,25 @@ class Outbox {
     this.#changed();
   }
 
+  // What waits stays here, where it can be edited, and not in the client's own queue.
   #send(item) {
-    item.id = ++this.id;
-    const sent = this.link.send({ type: 'text', id: item.id, content: item.content });
-    this.#set(item, sent ? 'sending' : 'waiting');
+    if (!this.link.isOpen) {
+      this.#set(item, 'waiting');
+      return;
+    }
+    const id = ++this.id;
+    item.id = id;
+    this.#set(item, 'sending');
+    const awaited = () => item.id === id && item.state === 'sending' && this.items.includes(item);
+    this.link.publish(item.content).then(
+      () => awaited() && this.#remove(item),
+      (error) => {
+        if (!awaited()) return;
+        if (error.code === 'timeout') this.#set(item, 'unsure', Outbox.NOTES.unanswered);
+        else this.#set(item, 'failed', errorWords(error));
+        this.#changed();
+      },
+    );
   }
 
   #set(item, state, words = Outbox.NOTES[state]) {
@@ -543,38 +466,31 @@ const ERRORS = {
   forbidden: 'You may not do that in this room.',
 };
 
-function receive(message) {
-  const sender = String(message.sender ?? '');
-  const elsewhere = message.room !== undefined && message.room !== link.room;
-  if (elsewhere && (message.type === 'text' || message.type === 'system')) return;
-  switch (message.type) {
-    case 'welcome':
-      welcome(message);
-      break;
-    case 'text':
-      said({ ...message, sender, content: String(message.content ?? '') });
-      break;
-    case 'system':
-      system(message, sender);
-      break;
-    case 'ok':
-      if (Array.isArray(message.members)) people.set(message.members);
-      else outbox.accepted(message.id);
-      break;
-    case 'error': {
-      const words = String(message.content || ERRORS[message.code] || 'The server refused that.');
-      if (!outbox.refused(message.id, words)) notice(words);
-      break;
-    }
-  }
+function errorWords({ code, message }) {
+  return message && message !== code ? message : ERRORS[code] ?? 'The server refused that.';
 }
 
-function welcome({ members, again }) {
+function receive(type, message) {
+  if (type === 'error') {
+    notice(errorWords(message));
+    return;
+  }
+  if (message.room !== undefined && message.room !== link.room) return;
+  const sender = String(message.sender ?? '');
+  const content = String(message.content ?? '');
+  if (type === 'joined') joined(message);
+  else if (type !== 'message') system(type, content, sender);
+  else if (message.type === 'direct') transcript.quiet(`${sender}, to you alone: ${content}`);
+  else said({ ...message, sender, content });
+}
+
+function joined({ members, again, recovered }) {
   people.own = link.name;
   people.set(Array.isArray(members) ? members : [link.name]);
   remember('sessionStorage', 'throng.session', { room: link.room, name: link.name });
-  if (again) transcript.quiet('Back again. What was said meanwhile is not shown here.');
-  $('room-name').textContent = `#${link.room}`;
+  if (again && !recovered) {
+    transcript.quiet('Back again. What was said meanwhile is not shown here.');
+  }
   notice('');
 }
 
@@ -589,22 +505,22 @@ function said(message) {
 
 let resyncedAt = 0;
 
-function system({ event, content }, sender) {
-  if (event === 'join') {
+function system(type, content, sender) {
+  if (type === 'join') {
     people.join(sender);
     transcript.event(sender, 'joined');
-  } else if (event === 'leave') {
+  } else if (type === 'leave') {
     if (!people.leave(sender)) resync();
     transcript.event(sender, 'left');
   } else {
-    transcript.quiet(String(content ?? ''));
+    transcript.quiet(content);
   }
 }
 
 function resync() {
   if (Date.now() - resyncedAt < 10_000) return;
   resyncedAt = Date.now();
-  link.send({ type: 'presence', id: `presence-${resyncedAt}` });
+  link.presence().then(({ members }) => Array.isArray(members) && people.set(members), () => {});
 }
 
 // What the page says about itself.
@@ -673,7 +589,6 @@ function enter(room, name) {
   people.own = name;
   people.set([]);
   transcript.clear();
-  link.code = undefined;
   link.open(room, name);
   outbox.restore(room);
   $('draft').placeholder = `Message #${room}`;
@@ -829,22 +744,15 @@ $('share-copy').addEventListener('click', async () => {
   }
 });
 
-// A person who looks, or a network that comes back, is worth a try at once.
-
 $('reconnect').addEventListener('click', () => {
   link.retry();
   $('draft').focus();
 });
 
-window.addEventListener('online', () => link.retry());
-window.addEventListener('offline', () => link.probe());
-
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) return;
   unread = 0;
   showTitle();
-  if (link.state === 'waiting') link.retry();
-  else link.probe();
 });
 
 start();

@@ -59,7 +59,8 @@ async function talking(tabs, options, act) {
 export const look = {
   async 'every file the page names is served as what it is'({ server }) {
     for (const [path, type] of [['/', 'text/html'], ['/chat.css', 'text/css'],
-      ['/chat.js', 'text/javascript'], ['/icon.svg', 'image/svg+xml']]) {
+      ['/chat.js', 'text/javascript'], ['/throng.js', 'text/javascript'],
+      ['/icon.svg', 'image/svg+xml']]) {
       const response = await fetch(server.url + path);
       assert.equal(response.status, 200, path);
       assert(response.headers.get('content-type').startsWith(type), path);

@@ -1,0 +1,394 @@
+// The browser's end of a throng server: one connection, its rooms, and the way back to them.
+// It owns the socket, the commands that wait for an answer, and when to try again. It never
+// keeps what is said, and never sends twice what may have arrived.
+//
+//   const t = new Throng('/ws', { name: 'ann' });
+//   t.on('message', ({ room, sender, content }) => console.log(room, sender, content));
+//   await t.join('lobby');
+//   await t.publish('lobby', 'hello');
+//
+// Types and words: throng.d.ts beside this file. Messages: docs/hub.md of the project.
+
+const CONNECT_MS = 15_000;
+const DELAY_MS = 1_000;
+const DELAY_MAX_MS = 30_000;
+const STEADY_MS = 5_000;
+const BEATS_MAX = 100;
+const OPEN = 1; // WebSocket.OPEN
+
+export class ThrongError extends Error {
+  constructor(code, message = code) {
+    super(message);
+    this.name = 'ThrongError';
+    this.code = code;
+  }
+}
+
+//                welcome
+//   connecting ─────────► open
+//     ▲     │ lost         │ lost
+//     │     ▼              │
+//    waiting ◄─────────────┤
+//                          │ ended for good (1000, 1008), and from connecting
+//   closed ◄───────────────┘ close() from any state
+//     │ retry(): connecting
+export class Throng {
+  #options;
+  #listeners = {};
+  #timers = {};
+  #socket = null;
+  #attempt = 0;
+  #renewed = false; // a token was fetched anew because of a 1008, and has not proved itself
+  #wasOpen = false;
+  #rooms = new Map(); // the rooms to be in: name -> { epoch, offset } as far as the server says
+  #queue = []; // commands not sent yet
+  #pending = new Map(); // id -> a command sent and not answered
+  #id = 0;
+  #seq = 0;
+  #beats = new Map(); // seq -> when it was sent
+  #watch = null; // takes the listeners on the browser away
+
+  constructor(url = '/ws', options = {}) {
+    this.#options = { timeoutMs: 10_000, heartbeatMs: 0, queueMax: 100, ...options };
+    this.url = new URL(url, globalThis.location?.href);
+    this.url.protocol = this.url.protocol.replace('http', 'ws');
+    this.name = options.name;
+    this.lost = 0;
+    this.rttMs = undefined;
+    if (options.room) this.#rooms.set(options.room, {});
+    this.#connect();
+  }
+
+  get rooms() { return [...this.#rooms.keys()]; }
+
+  // False as soon as the socket begins to close, before `state` follows.
+  get isOpen() { return this.state === 'open' && this.#socket?.readyState === OPEN; }
+
+  on(type, listener) {
+    (this.#listeners[type] ??= new Set()).add(listener);
+    return () => this.#listeners[type].delete(listener);
+  }
+
+  join(room) { return this.#command({ type: 'join', room }); }
+
+  // To leave while away is to not come back; nobody needs to be asked.
+  leave(room) {
+    this.#rooms.delete(room);
+    if (this.isOpen) return this.#command({ type: 'leave', room });
+    this.#refuseQueued((command) => command.fields.room === room, 'left', 'you left this room');
+    return Promise.resolve({ room });
+  }
+
+  publish(room, content, { echo = true } = {}) {
+    return this.#command({ type: 'text', room, content, ...(echo ? {} : { echo }) });
+  }
+
+  direct(user, content) { return this.#command({ type: 'direct', user, content }); }
+
+  presence(room) { return this.#command({ type: 'presence', room }); }
+
+  // Asks a connection that looks open whether it still is; no answer in time ends it.
+  heartbeat() {
+    if (!this.isOpen) return;
+    const seq = ++this.#seq;
+    if (this.#beats.size >= BEATS_MAX) this.#miss(this.#beats.keys().next().value);
+    this.#beats.set(seq, performance.now());
+    this.#timers.answer ??= setTimeout(() => this.#lost(1006, ''), this.#options.timeoutMs);
+    this.#socket.send(JSON.stringify({ type: 'heartbeat', seq, timestamp: Date.now() }));
+  }
+
+  // Now instead of later.
+  retry() {
+    if (this.state === 'waiting' || this.state === 'closed') this.#connect();
+  }
+
+  close(code = 1000, reason = '') {
+    this.#drop(code, reason);
+    this.#end(code, reason);
+  }
+
+  // ---- the connection ----
+
+  async #connect() {
+    this.#drop(1000);
+    this.#watchBrowser();
+    const timer = setTimeout(() => this.#lost(1006, 'no answer'), CONNECT_MS);
+    this.#timers.connect = timer;
+    this.#enter('connecting');
+    let socket;
+    try {
+      const { getToken, token } = this.#options;
+      const bearer = getToken ? await getToken() : token;
+      if (this.#timers.connect !== timer) return; // closed or tried anew meanwhile
+      // Whoever offers subprotocols must be answered with one, so the token is not alone.
+      socket = new WebSocket(this.#address(), bearer ? ['throng.v1.json', `bearer.${bearer}`] : []);
+    } catch (error) {
+      if (this.#timers.connect !== timer) return;
+      this.#emit('error', new ThrongError('connect', String(error?.message ?? error)));
+      this.#lost(1006, 'no token, or no address');
+      return;
+    }
+    this.#socket = socket;
+    socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+  }
+
+  // The first room comes in one round trip by the URL; to resume in it takes a command.
+  #address() {
+    const url = new URL(this.url);
+    const { room } = this.#options;
+    if (this.#rooms.has(room) && !this.#rooms.get(room).epoch) url.searchParams.set('room', room);
+    if (this.name) url.searchParams.set('name', this.name);
+    return url;
+  }
+
+  #lost(code, reason) {
+    this.#drop(1000);
+    const renews = code === 1008 && this.#options.getToken && !this.#renewed;
+    if (renews) this.#renewed = true;
+    const sent = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const command of sent.reverse()) this.#interrupt(command);
+    if ((code === 1000 || code === 1008) && !renews) {
+      this.#end(code, reason);
+      return;
+    }
+    const wait = this.#delay();
+    this.retryAt = Date.now() + wait;
+    this.#timers.retry = setTimeout(() => this.#connect(), wait);
+    this.#enter('waiting', code, reason);
+  }
+
+  // Only what may be done twice is done again.
+  #interrupt(command) {
+    clearTimeout(command.timer);
+    const { type, room } = command.fields;
+    if (type === 'join' || type === 'presence') this.#queue.unshift(command);
+    else if (type === 'leave') command.resolve({ room });
+    else command.reject(new ThrongError('lost', 'the connection broke: it may have arrived'));
+  }
+
+  // At once, then a random part of 1, 2, 4 … 30 s, so that a crowd does not come back in step.
+  #delay() {
+    const attempt = this.#attempt++;
+    if (attempt === 0) return 0;
+    return Math.random() * Math.min(DELAY_MAX_MS, DELAY_MS * 2 ** (attempt - 1));
+  }
+
+  #end(code, reason) {
+    this.#watch?.abort();
+    this.#watch = null;
+    this.#attempt = 0;
+    for (const command of this.#pending.values()) this.#interrupt(command);
+    this.#pending.clear();
+    this.#refuseQueued(() => true, 'closed', 'the connection is closed');
+    this.#enter('closed', code, reason);
+  }
+
+  #drop(code, reason) {
+    for (const name of Object.keys(this.#timers)) this.#clear(name);
+    this.#beats.clear();
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket && socket.readyState <= OPEN) socket.close(code, reason);
+  }
+
+  #clear(name) {
+    clearTimeout(this.#timers[name]);
+    delete this.#timers[name];
+  }
+
+  #enter(state, code, reason) {
+    this.state = state;
+    if (state !== 'connecting') [this.code, this.reason] = [code, reason];
+    this.#emit('state', { state, code: this.code, reason: this.reason, retryAt: this.retryAt });
+  }
+
+  // A network that comes back, or a person who looks, is worth a try at once.
+  #watchBrowser() {
+    if (this.#watch || !globalThis.addEventListener) return;
+    this.#watch = new AbortController();
+    const { signal } = this.#watch;
+    const look = () => {
+      if (this.state === 'waiting') this.retry();
+      else this.heartbeat();
+    };
+    addEventListener('online', look, { signal });
+    addEventListener('offline', () => this.heartbeat(), { signal });
+    globalThis.document?.addEventListener('visibilitychange', () => {
+      if (!document.hidden) look();
+    }, { signal });
+  }
+
+  // ---- what comes in ----
+
+  #receive(data) {
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return;
+    }
+    if (message === null || typeof message !== 'object') return;
+    this.#clear('answer'); // anything is a sign of life
+    switch (message.type) {
+      case 'welcome':
+        if (this.state === 'connecting') this.#welcome(message);
+        break;
+      case 'text':
+      case 'direct':
+        this.#advance(message);
+        this.#emit('message', message);
+        break;
+      case 'system':
+        this.#system(message);
+        break;
+      case 'ok':
+      case 'error':
+        this.#answer(message);
+        break;
+      case 'heartbeat':
+        this.#beat(message);
+        break;
+    }
+  }
+
+  #welcome(message) {
+    this.#clear('connect');
+    const again = this.#wasOpen;
+    this.#wasOpen = true;
+    this.name = message.sender ?? this.name;
+    const { heartbeatMs } = this.#options;
+    if (heartbeatMs > 0) this.#timers.beat = setInterval(() => this.heartbeat(), heartbeatMs);
+    // A server that welcomes and hangs up must not be met with a fresh first retry every time.
+    this.#timers.steady = setTimeout(() => {
+      this.#attempt = 0;
+      this.#renewed = false;
+    }, STEADY_MS);
+    if (message.room !== undefined) this.#joined(message, again);
+    if (this.state !== 'connecting') return; // a listener closed it
+    const queued = this.#queue.splice(0);
+    const asked = (room) => queued.some(({ fields }) => fields.type === 'join'
+      && fields.room === room);
+    for (const room of this.#rooms.keys()) {
+      if (room !== message.room && !asked(room)) this.#rejoin(room);
+    }
+    for (const command of queued) this.#send(command);
+    this.#enter('open');
+  }
+
+  #rejoin(room) {
+    this.#command({ type: 'join', room, again: true }).catch((error) => {
+      if (error.code !== 'closed' && error.code !== 'left') this.#emit('error', error);
+    });
+  }
+
+  // Where the server says how far a room is, that is what to come back with.
+  #joined({ room, members, count, epoch, offset, recovered }, again) {
+    const known = this.#rooms.get(room);
+    const resumes = recovered === true && known?.epoch === epoch;
+    if (!resumes) this.#rooms.set(room, epoch === undefined ? {} : { epoch, offset });
+    this.#emit('joined', { room, members, count, again, recovered });
+  }
+
+  #advance({ room, offset }) {
+    const known = this.#rooms.get(room);
+    if (known?.epoch !== undefined && offset > (known.offset ?? -1)) known.offset = offset;
+  }
+
+  #system(message) {
+    const { event, room, sender } = message;
+    this.#emit(event === 'join' || event === 'leave' ? event : 'system', message);
+    // One of this name left: a namesake, or this connection, taken out by the server.
+    if (event === 'leave' && sender === this.name) this.presence(room).catch(() => {});
+  }
+
+  #miss(seq) {
+    this.#beats.delete(seq);
+    this.lost += 1;
+  }
+
+  #beat({ seq }) {
+    const sent = this.#beats.get(seq);
+    if (sent === undefined) return;
+    this.rttMs = performance.now() - sent;
+    this.#beats.delete(seq);
+    for (const each of this.#beats.keys()) if (each < seq) this.#miss(each); // answers keep order
+    this.#emit('heartbeat', { seq, rttMs: this.rttMs, lost: this.lost });
+  }
+
+  // ---- commands ----
+
+  // Written down at once: what the caller changes later is not sent.
+  #command({ again = false, ...fields }) {
+    return new Promise((resolve, reject) => {
+      const command = { fields, again, resolve, reject };
+      command.text = JSON.stringify(fields).slice(1, -1);
+      if (fields.type === 'text' || fields.type === 'direct') delete fields.content;
+      if (again || this.isOpen) this.#send(command);
+      else if (this.state === 'closed') reject(new ThrongError('closed', 'it is closed'));
+      else this.#enqueue(command);
+    });
+  }
+
+  #enqueue(command) {
+    this.#queue.push(command);
+    if (this.#queue.length <= this.#options.queueMax) return;
+    this.#queue.shift().reject(new ThrongError('queue_full', 'too much waits: the oldest goes'));
+  }
+
+  #send(command) {
+    const { type, room } = command.fields;
+    const id = ++this.#id;
+    let { text } = command;
+    if (type === 'join') {
+      if (!this.#rooms.has(room)) this.#rooms.set(room, {});
+      const { epoch, offset } = this.#rooms.get(room);
+      if (epoch !== undefined) text += `,"since":${JSON.stringify({ epoch, offset })}`;
+    }
+    this.#pending.set(id, command);
+    command.timer = setTimeout(() => {
+      this.#pending.delete(id);
+      command.reject(new ThrongError('timeout', 'no answer came in time: it may have arrived'));
+    }, this.#options.timeoutMs);
+    this.#socket.send(`{"id":${id},${text}}`);
+  }
+
+  #answer({ type, id, code, content, ...answer }) {
+    const command = this.#pending.get(id);
+    const error = type === 'error' && new ThrongError(code, content);
+    if (!command) {
+      if (error) this.#emit('error', error);
+      return;
+    }
+    this.#pending.delete(id);
+    clearTimeout(command.timer);
+    const { type: asked, room } = command.fields;
+    if (error) {
+      if (asked === 'join' || code === 'not_joined') this.#rooms.delete(room);
+      command.reject(error);
+      return;
+    }
+    if (asked === 'join' && this.#rooms.has(room)) {
+      this.#joined({ ...answer, room }, command.again);
+    }
+    command.resolve(answer);
+  }
+
+  #refuseQueued(applies, code, message) {
+    const refused = this.#queue.filter(applies);
+    this.#queue = this.#queue.filter((command) => !refused.includes(command));
+    for (const { reject } of refused) reject(new ThrongError(code, message));
+  }
+
+  // A listener that throws is the page's fault and must not end the connection.
+  #emit(type, detail) {
+    for (const listener of this.#listeners[type] ?? []) {
+      try {
+        listener(detail);
+      } catch (error) {
+        (globalThis.reportError ?? console.error)(error);
+      }
+    }
+  }
+}
