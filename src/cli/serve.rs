@@ -108,9 +108,8 @@ impl ServeOptions {
 
     fn gate(&self) -> Option<Arc<Gate>> {
         let (per_address, per_user) = (self.max_connections_per_ip, self.max_connections_per_user);
-        if per_address.or(per_user).or(self.handshake_rate).is_none() {
-            return None; // the engine's own limit of connections is there all the same
-        }
+        // Without any of them the engine's own limit of connections is there all the same.
+        per_address.or(per_user).or(self.handshake_rate)?;
         let mut limits = HandshakeLimits { rate: None, ..HandshakeLimits::default() };
         limits.connections_per_address_max = count(per_address).unwrap_or(u32::MAX);
         limits.connections_per_user_max = count(per_user).unwrap_or(u32::MAX);
