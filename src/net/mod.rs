@@ -23,8 +23,11 @@ mod os;
 mod peer;
 mod peers;
 mod reading;
+mod said;
+mod sampling;
 mod seam;
 mod server;
+mod stats;
 mod turn;
 mod writing;
 
@@ -39,3 +42,4 @@ pub use os::{Os, OsClock, OsPoll, OsRandom};
 pub use peers::Peers;
 pub use seam::{Clock, Platform, Poll, Random, Ready, Source, Stream};
 pub use server::{Builder, Server, Stopper};
+pub use stats::{Cause, Drop, FanOut, State, Stats};
