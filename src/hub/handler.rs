@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
+use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::pages;
 use super::rooms::{Rooms, Seat};
@@ -86,13 +87,23 @@ pub struct Hub {
     others: Outbox,
     /// What is being said.
     buffer: Vec<u8>,
+    loop_index: usize,
+    metrics: Metrics,
 }
 
 impl Hub {
     /// The hub of the loop `loop_index`; `mailboxes` are those of all loops.
     pub fn new(loop_index: usize, mailboxes: Mailboxes<Mail>) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
-        Self { rooms: Rooms::default(), others, buffer: Vec::new() }
+        let (rooms, buffer, metrics) = (Rooms::default(), Vec::new(), Metrics::default());
+        Self { rooms, others, buffer, loop_index, metrics }
+    }
+
+    /// Has `/metrics` show these, which all loops share. Default: the loop's own.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = metrics.clone();
+        self
     }
 
     /// The member that a handshake asks to be.
@@ -302,7 +313,8 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         if request.offer().is_none() {
-            return Verdict::Respond(pages::respond(request.head()));
+            let response = self.metrics.respond(request.head());
+            return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
         }
         match request.head().path() {
             "/echo" => Verdict::accept(Session::Echo),
@@ -381,7 +393,8 @@ impl<P: Platform> Handler<P> for Hub {
         self.others.has_untold()
     }
 
-    fn tick(&mut self, _: &mut Peers<Session, P>) {
+    fn tick(&mut self, peers: &mut Peers<Session, P>) {
+        self.metrics.publish(self.loop_index, peers.stats());
         self.others.tell();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);

@@ -7,8 +7,10 @@ mod command;
 mod delivery;
 mod handler;
 mod json;
+mod metrics;
 mod outbox;
 mod pages;
 mod rooms;
 
 pub use handler::{Hub, Mail, Session};
+pub use metrics::Metrics;
