@@ -247,3 +247,32 @@ fn refusals_are_logged_as_json_and_a_crowd_of_them_is_summed_up() {
     let line = lines().into_iter().find(|line| line["message"] == "refused").expect("one");
     assert_eq!((&line["status"], &line["level"]), (&404.into(), &"INFO".into()), "{line}");
 }
+
+/// The dashboard and the alert rules ask for nothing that is not there.
+#[test]
+fn what_the_documents_ask_for_is_shown() {
+    let server = Server::serve(&[]);
+    let mut refused = RawClient::connect(&server);
+    refused.send(Upgrade::new("/nowhere").bytes());
+    refused.expect_refusal(&[404]);
+    let refusals = ("throng_handshakes_refused_total{reason=\"404\"}", 1.0);
+    let samples = await_samples(&server, &[refusals]);
+    let is_shown = |name: &str| {
+        let starts = |key: &String| key.split('{').next() == Some(name);
+        samples.keys().any(starts) || samples.contains_key(&format!("{name}_count"))
+    };
+    for path in ["docs/alerts.yml", "docs/grafana/dashboard.json", "docs/metrics.md"] {
+        let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).expect(&path);
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let is_one = |word: &&str| {
+            ["throng_", "process_"]
+                .iter()
+                .any(|start| word.len() > start.len() && word.starts_with(start))
+        };
+        let names: Vec<_> = words.filter(is_one).collect();
+        assert!(names.len() > 4, "{path} asks for nothing");
+        let unknown: Vec<_> = names.into_iter().filter(|name| !is_shown(name)).collect();
+        assert!(unknown.is_empty(), "{path}: {unknown:?}");
+    }
+}
