@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal};
 use clap::{Parser, Subcommand};
 use connect::ConnectOptions;
 use load::LoadOptions;
-use options::ServerOptions;
+use options::{LogFormat, ServerOptions};
 use serve::ServeOptions;
 use token::TokenOptions;
 use tracing_subscriber::EnvFilter;
@@ -44,12 +44,11 @@ enum Command {
 
 pub fn run() -> io::Result<()> {
     let throng = Throng::parse();
-    let filter = EnvFilter::try_from_env("THRONG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+    log_as(match &throng.command {
+        Command::Serve(options) => options.server.log_format,
+        Command::Echo(options) => options.log_format,
+        Command::Connect(_) | Command::Load(_) | Command::Token(_) => LogFormat::Text,
+    });
     // As many connections as the system lets this process have.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -60,5 +59,15 @@ pub fn run() -> io::Result<()> {
         Command::Connect(options) => connect::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Token(options) => token::run(&options),
+    }
+}
+
+/// Sends the log to standard error. `THRONG_LOG` says how much of it.
+fn log_as(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("THRONG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use throng::extension::{self, Mode};
 use throng::net::Config;
 
@@ -14,6 +14,13 @@ const WINDOW_BITS: RangeInclusive<i64> = 9..=15;
 
 /// From the fastest to the smallest.
 pub const LEVEL: RangeInclusive<i64> = 1..=9;
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
 
 /// Options of every command that serves.
 #[derive(Debug, Args)]
@@ -71,6 +78,9 @@ pub struct ServerOptions {
     /// How long a peer may read nothing of what it is owed, in seconds, before it is cut.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     write_timeout: Duration,
+    /// Lines of text for people, or one JSON object a line for programs, on standard error.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
     /// How long peers may take to leave when the server stops, in seconds.
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     drain: Duration,

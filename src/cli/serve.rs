@@ -14,7 +14,7 @@ use throng::hub::address::{TrustedNetwork, TrustedProxies};
 use throng::hub::auth::{AuthConfig, Authenticator, Issuer, watch};
 use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate};
 use throng::hub::origin::Origins;
-use throng::hub::{Config, Door, Hub};
+use throng::hub::{Config, Door, Hub, Metrics};
 
 use super::options::ServerOptions;
 use super::serving;
@@ -26,7 +26,7 @@ const KEYS_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     #[command(flatten)]
-    server: ServerOptions,
+    pub server: ServerOptions,
     /// File with the secret of HS256 tokens, at least 32 bytes; read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = "Who comes in")]
     jwt_secret_file: Option<PathBuf>,
@@ -73,8 +73,10 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
     }
     let door = Arc::new(door);
     let config = Config { rooms_max: options.max_rooms, ..Config::default() };
+    let metrics = Metrics::default();
     serving::run(&options.server, |index, mailboxes| {
-        Hub::with_config(index, mailboxes.clone(), config.clone()).behind(Arc::clone(&door))
+        let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
+        hub.behind(Arc::clone(&door)).metrics(&metrics)
     })
 }
 

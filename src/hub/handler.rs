@@ -16,6 +16,7 @@ use super::door::{Door, Pass};
 use super::limits::Ruling;
 use super::mail::Mail;
 use super::members::{Home, Member};
+use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::pages;
 use super::rooms::Rooms;
@@ -85,6 +86,8 @@ pub struct Hub {
     pub(super) others: Outbox,
     /// What is being said.
     pub(super) buffer: Vec<u8>,
+    loop_index: usize,
+    metrics: Metrics,
 }
 
 impl Hub {
@@ -94,11 +97,18 @@ impl Hub {
         Self::with_config(loop_index, mailboxes, Config::default())
     }
 
+    /// Has `/metrics` show these, which all loops share. Default: the loop's own.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = metrics.clone();
+        self
+    }
+
     /// The same, with limits of its own.
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
-        let (rooms, door) = (Rooms::default(), Arc::default());
-        Self { config, door, rooms, others, buffer: Vec::new() }
+        let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
+        Self { config, door, rooms, others, buffer: Vec::new(), loop_index, metrics }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -225,7 +235,8 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            return Verdict::Respond(pages::respond(request.head()));
+            let response = self.metrics.respond(request.head());
+            return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
         };
         let path = request.head().path();
         if !matches!(path, "/" | "/ws" | "/echo") {
@@ -318,6 +329,7 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
         self.end_expired(peers);
+        self.metrics.publish(self.loop_index, peers.stats());
         self.others.tell();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);

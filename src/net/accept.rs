@@ -89,6 +89,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// asked to watch.
     fn welcome(&mut self, mut stream: P::Stream) {
         if self.peers.len() >= self.peers.config.connections_max {
+            self.peers.say_full(503, || stream.remote_addr());
             let mut bytes = Vec::new();
             Response::text(503, "this server has all the connections it takes\n")
                 .header("Retry-After", "1")

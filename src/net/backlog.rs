@@ -157,21 +157,25 @@ impl Backlog {
         }
     }
 
-    /// Drops the oldest messages that are not half written until the charge is below `max`.
-    pub(super) fn drop_oldest(&mut self, max: usize) {
-        self.retain(|segment, charge| charge < max || !segment.droppable || segment.begun);
+    /// Drops the oldest messages that are not half written until the charge is below `max`, and
+    /// says how many.
+    pub(super) fn drop_oldest(&mut self, max: usize) -> usize {
+        self.retain(|segment, charge| charge < max || !segment.droppable || segment.begun)
     }
 
     /// Drops everything that is not half written: what is left is what a Close frame must wait for.
-    pub(super) fn drop_all(&mut self) {
-        self.retain(|segment, _| segment.begun);
+    /// Says how many messages that were.
+    pub(super) fn drop_all(&mut self) -> usize {
+        let count = self.retain(|segment, _| segment.begun);
         self.pong = None;
         self.own.shrink_to_fit();
+        count
     }
 
-    fn retain(&mut self, mut keep: impl FnMut(&Segment, usize) -> bool) {
+    /// Says how many messages were not kept.
+    fn retain(&mut self, mut keep: impl FnMut(&Segment, usize) -> bool) -> usize {
         let Self { segments, own, left, .. } = self;
-        let (mut own_at, mut count) = (0, segments.len());
+        let (mut own_at, mut count, mut messages) = (0, segments.len(), 0);
         segments.retain(|segment| {
             let own_len = if segment.shared.is_none() { segment.left } else { 0 };
             if keep(segment, *left + count * SEGMENT_BYTES) {
@@ -181,8 +185,10 @@ impl Backlog {
             own.drain(own_at..own_at + own_len);
             *left -= segment.left;
             count -= 1;
+            messages += usize::from(segment.droppable);
             false
         });
+        messages
     }
 
     /// Owes one pong, in place of any other.

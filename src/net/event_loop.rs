@@ -45,6 +45,8 @@ pub struct EventLoop<H: Handler<P>, P: Platform> {
     mail: Vec<H::Mail>,
     ready: Vec<Ready>,
     next_handler_tick: Duration,
+    /// Whether the last tick found no connection, and none has come since.
+    is_at_rest: bool,
     /// When a loop that stops has waited long enough for its peers.
     stop_by: Option<Duration>,
 }
@@ -74,6 +76,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             mail: Vec::new(),
             ready: Vec::new(),
             next_handler_tick: Duration::ZERO,
+            is_at_rest: true,
             stop_by: None,
         }
     }
@@ -97,7 +100,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub fn turn(&mut self) -> io::Result<()> {
         let timeout = self.timeout();
         self.poll.wait(&mut self.ready, timeout)?;
-        self.now = self.peers.clock.now();
+        let now = self.peers.clock.now();
+        if !self.again.is_empty() {
+            self.peers.stats.turned(now.saturating_sub(self.now)); // it did not sleep
+        }
+        self.now = now;
         self.peers.tick = tick(self.now);
         let again = std::mem::take(&mut self.again);
         let ready = std::mem::take(&mut self.ready);
@@ -140,14 +147,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     /// How long nothing will have to be done unless something becomes ready; `None` is forever.
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
         let mut next = self.accepting.next();
         let mut at = |time: Duration| next = Some(next.map_or(time, |next| next.min(time)));
         let has_work = self.handler.has_work() || self.spare.bytes() > 0;
-        if has_work || !self.peers.is_empty() {
+        if has_work || !self.peers.is_empty() || !self.is_at_rest {
             at(self.next_handler_tick);
         }
         if !self.peers.is_empty() {
@@ -157,6 +164,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             at(stop_by);
         }
         let now = self.peers.clock.now();
+        self.peers.stats.turned(now.saturating_sub(self.now));
         let timeout = next.map(|next| next.saturating_sub(now));
         let Some(wake_at) = self.peers.wake_at else { return timeout };
         // epoll counts in milliseconds and wakes late: the last one is not slept through.
@@ -241,6 +249,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             self.next_handler_tick = self.now + HANDLER_TICK;
             self.handler.tick(&mut self.peers);
             self.peers.turn.trim();
+            self.peers.stats.lag = Duration::ZERO;
+            self.peers.say_left_out();
+            self.is_at_rest = self.peers.is_empty();
             self.spare.trim();
             self.peers.deflaters.trim();
         }
@@ -357,8 +368,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         if peer.ended || peer.stream.shutdown().is_err() {
             return self.remove(index);
         }
-        peer.stage = Stage::Shut;
         peer.paused = false;
+        self.peers.enter(index, Stage::Shut);
         self.readings[index].release(&mut self.spare);
         self.peers.rest(index);
         self.read_again(index);
@@ -374,6 +385,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     /// Makes the read half of a new connection.
     pub(super) fn make_room(&mut self, id: ConnectionId) {
+        self.is_at_rest = false;
         if id.slot() == self.readings.len() {
             self.readings.push(Reading::START);
         } else {
@@ -383,9 +395,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     pub(super) fn remove(&mut self, index: usize) {
         self.readings[index].release(&mut self.spare);
-        if self.peers.table.remove(index).direction.is_counted() {
-            self.peers.deflaters.forget(index);
-        }
+        self.peers.remove(index);
         self.accepting.resume();
     }
 

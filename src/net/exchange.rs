@@ -183,6 +183,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 let mut options = EncodeOptions::answering(head);
                 // What follows a handshake that was refused may be frames, not a request.
                 options.keep_alive &= offer.is_none() && !response.closes() && !self.is_stopping();
+                if offer.is_some() {
+                    self.peers.say_refused(index, response.status());
+                }
                 self.peers.write(index, |out| response.encode(out, options));
                 if !options.keep_alive {
                     self.readings[index] = Reading::Discard;
@@ -217,15 +220,17 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             peer.direction = outgoing.counted();
             self.peers.deflaters.count();
         }
-        peer.stage = Stage::Open;
+        self.peers.enter(index, Stage::Open);
         self.peers.rest(index);
         let id = self.peers.id(index);
+        self.peers.say_open(id);
         self.handler.open(&mut self.peers, id);
     }
 
     /// Answers, and ends the connection.
     pub(super) fn refuse(&mut self, index: usize, response: &Response) {
         self.readings[index] = Reading::Discard;
+        self.peers.say_refused(index, response.status());
         self.peers.write(index, |out| response.encode(out, EncodeOptions::CLOSE));
         self.peers.end(index);
     }

@@ -25,8 +25,11 @@ mod peers;
 mod proxied;
 mod proxy;
 mod reading;
+mod said;
+mod sampling;
 mod seam;
 mod server;
+mod stats;
 mod turn;
 mod writing;
 
@@ -42,3 +45,4 @@ pub use peers::Peers;
 pub use proxy::{ProxyError, ProxyHeader};
 pub use seam::{Clock, Platform, Poll, Random, Ready, Source, Stream};
 pub use server::{Builder, Server, Stopper};
+pub use stats::{Cause, Drop, FanOut, State, Stats};

@@ -12,10 +12,11 @@ use super::deadline::{Wait, Waits};
 use super::deflaters::{CLASSES, Deflaters, Twins, class};
 use super::peer::{Peer, Stage};
 use super::proxied::Proxied;
+use super::said::Said;
 use super::turn::{Chain, Turn};
 use super::{
-    BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Dial, Message, Os, Platform,
-    Random, SendError, SharedFrame, Stream, Verdict,
+    BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Dial, Drop, Message, Os,
+    Platform, Random, SendError, SharedFrame, Stats, Stream, Verdict,
 };
 use crate::frame::CloseCode;
 use crate::proto::{ProtocolError, Role};
@@ -60,6 +61,8 @@ pub struct Peers<S, P: Platform = Os> {
     next_generation: u32,
     /// How often the arena was full before its turn ended.
     pub(super) flushes: u32,
+    pub(super) stats: Stats,
+    pub(super) said: Said,
 }
 
 impl<S, P: Platform> Peers<S, P> {
@@ -87,6 +90,8 @@ impl<S, P: Platform> Peers<S, P> {
             wake_at: None,
             next_generation: 0,
             flushes: 0,
+            stats: Stats::default(),
+            said: Said::default(),
         }
     }
 
@@ -130,6 +135,7 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         let outbound = peer.outbound;
         self.turn.push(&mut peer.chain, true, |out| outbound.send(message, mask, out))?;
+        self.stats.messages_out += 1;
         if !peer.dirty {
             peer.dirty = true;
             self.dirty.push(index as u32);
@@ -143,7 +149,7 @@ impl<S, P: Platform> Peers<S, P> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_shared(&mut self, id: ConnectionId, frame: &SharedFrame) -> Result<(), SendError> {
-        match self.broadcast([id], frame) {
+        match self.fan_out([id], frame) {
             0 if self.is_open(id) => Err(SendError::Backlogged),
             0 => Err(SendError::Closed),
             _ => Ok(()),
@@ -152,6 +158,16 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Sends one frame to many, and says how many took it. Nothing is copied or allocated for each.
     pub fn broadcast(
+        &mut self,
+        ids: impl IntoIterator<Item = ConnectionId>,
+        frame: &SharedFrame,
+    ) -> usize {
+        let taken = self.fan_out(ids, frame);
+        self.stats.broadcasts += u64::from(taken > 0);
+        taken
+    }
+
+    fn fan_out(
         &mut self,
         ids: impl IntoIterator<Item = ConnectionId>,
         frame: &SharedFrame,
@@ -179,6 +195,7 @@ impl<S, P: Platform> Peers<S, P> {
             self.mark(peer);
             taken += 1;
         }
+        self.stats.messages_out += taken as u64;
         taken
     }
 
@@ -302,6 +319,11 @@ impl<S, P: Platform> Peers<S, P> {
         self.random.next_u64()
     }
 
+    /// What the loop has done so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     fn is_client(&self) -> bool {
         self.config.settings.role == Role::Client
     }
@@ -338,6 +360,8 @@ impl<S, P: Platform> Peers<S, P> {
         self.next_generation = generation.wrapping_add(1);
         let index = self.table.insert(Peer::new(stream, generation, 0));
         self.wait_for(index, Wait::Handshake);
+        self.stats.accepted += 1;
+        self.stats.enter(Stage::Handshake);
         id_of(index, generation)
     }
 
@@ -466,9 +490,25 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Lets a connection end once everything that it is owed is written.
     pub(super) fn end(&mut self, index: usize) {
-        self.table[index].stage = Stage::Ending;
+        self.enter(index, Stage::Ending);
         self.rest(index);
         self.mark(index); // no flush: who broadcasts has frames staged in the arena
+    }
+
+    /// A connection has come on.
+    pub(super) fn enter(&mut self, index: usize, stage: Stage) {
+        self.stats.leave(std::mem::replace(&mut self.table[index].stage, stage));
+        self.stats.enter(stage);
+    }
+
+    /// Takes a connection out of the table.
+    pub(super) fn remove(&mut self, index: usize) {
+        let peer = self.table.remove(index);
+        self.stats.leave(peer.stage);
+        self.stats.backlog(peer.backlog_bytes(), 0);
+        if peer.direction.is_counted() {
+            self.deflaters.forget(index);
+        }
     }
 
     /// The slot of an open connection that may be owed one more message.
@@ -488,14 +528,22 @@ impl<S, P: Platform> Peers<S, P> {
         let peer = &mut self.table[index];
         let Some(backlog) = &mut peer.backlog else { return Ok(index) };
         match self.config.backlog_policy {
-            BacklogPolicy::DropNewest => Err(SendError::Backlogged),
+            BacklogPolicy::DropNewest => {
+                self.stats.drop(Drop::Newest, 1);
+                Err(SendError::Backlogged)
+            }
             BacklogPolicy::DropOldest => {
-                backlog.drop_oldest(max);
+                let before = backlog.charge();
+                self.stats.drop(Drop::Oldest, backlog.drop_oldest(max));
+                self.stats.backlog(before, backlog.charge());
                 let has_room = backlog.charge() < max;
+                self.stats.drop(Drop::Newest, usize::from(!has_room));
                 if has_room { Ok(index) } else { Err(SendError::Backlogged) }
             }
             BacklogPolicy::Close => {
-                backlog.drop_all();
+                let before = backlog.charge();
+                self.stats.drop(Drop::Closed, 1 + backlog.drop_all());
+                self.stats.backlog(before, backlog.charge());
                 peer.chain = Chain::EMPTY;
                 let outbound = &mut peer.outbound;
                 let code = CloseCode::POLICY_VIOLATION;
@@ -534,6 +582,7 @@ impl<S, P: Platform> Peers<S, P> {
         let droppable = !peer.direction.keeps_context();
         self.turn
             .push(&mut peer.chain, droppable, |out| outbound.send_deflated(message, mask, out))?;
+        self.stats.messages_out += 1;
         self.touch(index);
         Ok(true)
     }

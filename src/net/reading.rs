@@ -84,6 +84,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             let peer = &mut self.peers.table[index];
             match input {
                 Input::Bytes(n) => {
+                    self.peers.stats.bytes_in += n as u64;
                     // A read that leaves room has drained the socket: epoll tells of what follows.
                     peer.unread = n == room || peer.read_closed;
                     self.peers.heard(index);
@@ -221,8 +222,14 @@ fn deliver<H: Handler<P>, P: Platform>(
     match event {
         // After our Close nothing is taken but the peer's.
         Ok(Event::Message(_) | Event::Chunk(_)) if !peers.is_open(id) => {}
-        Ok(Event::Message(message)) => handler.message(peers, id, message),
-        Ok(Event::Chunk(chunk)) => handler.chunk(peers, id, chunk),
+        Ok(Event::Message(message)) => {
+            peers.stats.messages_in += 1;
+            handler.message(peers, id, message);
+        }
+        Ok(Event::Chunk(chunk)) => {
+            peers.stats.messages_in += u64::from(chunk.last);
+            handler.chunk(peers, id, chunk);
+        }
         Ok(Event::Ping(payload)) => peers.pong(id.slot(), payload),
         Ok(Event::Pong(_)) if !peers.is_open(id) => {}
         Ok(Event::Pong(payload)) => handler.pong(peers, id, payload),
@@ -246,6 +253,7 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
 ) {
     let session = peers.find(id).and_then(|index| peers.table[index].session.take());
     if let Some(session) = session {
+        peers.say_closed(id, reason);
         handler.close(peers, id, session, reason);
     }
 }

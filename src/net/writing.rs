@@ -33,6 +33,7 @@ impl<S, P: Platform> Peers<S, P> {
         let frame = [&header[..header_len], message.payload];
         self.flush_peer(index); // a longer chain, or a backlog, goes first
         let peer = &mut self.table[index];
+        let before = peer.backlog_bytes();
         if let Some(backlog) = &mut peer.backlog {
             backlog.push_frame(frame, 0);
         } else {
@@ -43,6 +44,7 @@ impl<S, P: Platform> Peers<S, P> {
                     return Err(SendError::Closed);
                 }
             };
+            self.stats.bytes_out += written as u64;
             if written < header_len + message.payload.len() {
                 peer.backlog = Some(Box::new(Backlog::new()));
                 if let Some(backlog) = &mut peer.backlog {
@@ -51,6 +53,8 @@ impl<S, P: Platform> Peers<S, P> {
                 self.wait_for(index, Wait::Write);
             }
         }
+        self.stats.backlog(before, self.table[index].backlog_bytes());
+        self.stats.messages_out += 1;
         self.touch(index);
         Ok(())
     }
@@ -88,7 +92,7 @@ impl<S, P: Platform> Peers<S, P> {
         let mut chain = std::mem::replace(&mut peer.chain, Chain::EMPTY);
         let mut written = 0;
         if peer.backlog.is_none() {
-            match write_chain(&mut peer.stream, &self.turn, &mut chain) {
+            match write_chain(&mut peer.stream, &self.turn, &mut chain, &mut self.stats.bytes_out) {
                 Ok(n) => written = n,
                 Err(_) => {
                     let id = self.id(index);
@@ -99,6 +103,7 @@ impl<S, P: Platform> Peers<S, P> {
         if chain.is_empty() {
             return;
         }
+        let before = peer.backlog_bytes();
         let backlog = peer.backlog.get_or_insert_with(|| Box::new(Backlog::new()));
         for (owed, droppable) in self.turn.owed(chain) {
             let len = owed.bytes().len();
@@ -112,6 +117,7 @@ impl<S, P: Platform> Peers<S, P> {
             }
             written = 0;
         }
+        self.stats.backlog(before, backlog.charge());
         if peer.wait != Wait::Write {
             self.wait_for(index, Wait::Write);
         }
@@ -133,11 +139,13 @@ impl<S, P: Platform> Peers<S, P> {
         let id = self.id(index);
         let peer = &mut self.table[index];
         let Some(backlog) = &mut peer.backlog else { return };
+        let before = backlog.charge();
         match write_backlog(&mut peer.stream, backlog) {
             Ok(0) => return,
-            Ok(_) => {}
+            Ok(written) => self.stats.bytes_out += written as u64,
             Err(_) => return self.given_out.push((id, CloseReason::Lost)),
         }
+        self.stats.backlog(before, backlog.charge());
         let is_empty = backlog.is_empty();
         let mut pong = None;
         if backlog.charge() <= self.config.backlog_low_bytes {
@@ -158,11 +166,17 @@ impl<S, P: Platform> Peers<S, P> {
 }
 
 /// Writes the front of a chain, as much as the socket takes. Leaves in `chain` what was not written
-/// whole, and says how many bytes of that were.
+/// whole, and says how many bytes of that were. Adds to `total` all that were.
 #[inline]
-fn write_chain<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
-    let Some(bytes) = turn.only(*chain) else { return write_pieces(stream, turn, chain) };
+fn write_chain<T: Stream>(
+    stream: &mut T,
+    turn: &Turn,
+    chain: &mut Chain,
+    total: &mut u64,
+) -> io::Result<usize> {
+    let Some(bytes) = turn.only(*chain) else { return write_pieces(stream, turn, chain, total) };
     let written = taken(|| stream.write(bytes))?;
+    *total += written as u64;
     if written < bytes.len() {
         return Ok(written); // the socket is full: it will say when it is not
     }
@@ -170,11 +184,17 @@ fn write_chain<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io:
     Ok(0)
 }
 
-fn write_pieces<T: Stream>(stream: &mut T, turn: &Turn, chain: &mut Chain) -> io::Result<usize> {
+fn write_pieces<T: Stream>(
+    stream: &mut T,
+    turn: &Turn,
+    chain: &mut Chain,
+    total: &mut u64,
+) -> io::Result<usize> {
     while !chain.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (count, len, rest) = turn.gather(*chain, &mut slices);
         let written = taken(|| stream.write_vectored(&slices[..count]))?;
+        *total += written as u64;
         if written < len {
             return Ok(written);
         }

@@ -1,0 +1,225 @@
+//! What a monitoring system asks of the server: `/metrics` and `/readyz`.
+//!
+//! Owns the last numbers of each loop, and their names in the Prometheus text format. Never counts:
+//! the loops do, and bring what they have about once a second.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::TextEncoder;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+
+use crate::http::{self, Response};
+use crate::net::{Cause, Drop, FanOut, State, Stats};
+
+/// The text format of Prometheus, whatever is asked for: everything that scrapes reads it.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The numbers of all loops: clones are one. Give each loop's hub a clone.
+///
+/// ```no_run
+/// use throng::hub::{Hub, Metrics};
+/// use throng::net::Server;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let metrics = Metrics::default();
+/// Server::builder().listen("127.0.0.1:8080").loops(2).run(|loop_index, mailboxes| {
+///     Hub::new(loop_index, mailboxes.clone()).metrics(&metrics)
+/// })
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    loops: Arc<Mutex<Vec<Stats>>>,
+}
+
+impl Metrics {
+    /// Takes what a loop has done so far, in place of what it brought before.
+    pub fn publish(&self, loop_index: usize, stats: &Stats) {
+        let mut loops = self.loops();
+        if loops.len() <= loop_index {
+            loops.resize_with(loop_index + 1, Stats::default);
+        }
+        loops[loop_index].clone_from(stats);
+    }
+
+    /// Answers what is asked about the server itself; nothing else.
+    pub(super) fn respond(&self, head: &http::Request<'_>) -> Option<Response> {
+        let reads = matches!(head.method(), "GET" | "HEAD");
+        let response = match head.path() {
+            "/metrics" | "/readyz" if !reads => {
+                Response::text(405, "this method is not for this path\n")
+                    .header("Allow", "GET, HEAD")
+            }
+            "/metrics" => match self.encode() {
+                Ok(text) => Response::new(200).body(CONTENT_TYPE, text.into_bytes()),
+                Err(error) => {
+                    tracing::error!(%error, "the metrics cannot be written");
+                    Response::text(500, "the metrics cannot be written\n")
+                }
+            },
+            // A loop that stops answers every request with 503 itself.
+            "/readyz" => Response::text(200, "ready\n"),
+            _ => return None,
+        };
+        Some(response.header("Cache-Control", "no-store"))
+    }
+
+    /// The numbers of all loops, and of the process, as text.
+    fn encode(&self) -> prometheus::Result<String> {
+        let mut families = {
+            let loops = self.loops();
+            let mut all = Stats::default();
+            loops.iter().for_each(|stats| all.add(stats));
+            let mut families = of_all(&all);
+            families.extend(of_each(&loops));
+            families
+        };
+        families.extend(ProcessCollector::for_self().collect());
+        families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
+        TextEncoder::new().encode_to_string(&families)
+    }
+
+    fn loops(&self) -> MutexGuard<'_, Vec<Stats>> {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is said of all loops together.
+fn of_all(stats: &Stats) -> Vec<MetricFamily> {
+    let states = State::ALL
+        .map(|state| gauge(&[("state", state.name())], stats.connections[state as usize] as f64));
+    let closes =
+        Cause::ALL.map(|cause| counter(&[("cause", cause.name())], stats.closes[cause as usize]));
+    let drops =
+        Drop::ALL.map(|drop| counter(&[("reason", drop.name())], stats.drops[drop as usize]));
+    let mut refused = stats.refused.clone();
+    refused.sort_unstable();
+    let refused =
+        refused.iter().map(|(status, count)| counter(&[("reason", &status.to_string())], *count));
+    let both = |into, out| {
+        vec![counter(&[("direction", "in")], into), counter(&[("direction", "out")], out)]
+    };
+    vec![
+        gauges("throng_connections", "Connections there are, by state.", states.into()),
+        counters(
+            "throng_accepted_total",
+            "Connections that were taken in.",
+            vec![counter(&[], stats.accepted)],
+        ),
+        counters(
+            "throng_opened_total",
+            "Connections that became WebSockets.",
+            vec![counter(&[], stats.opened)],
+        ),
+        counters(
+            "throng_handshakes_refused_total",
+            "Requests that were refused, by HTTP status.",
+            refused.collect(),
+        ),
+        counters("throng_closes_total", "WebSockets that have ended, by cause.", closes.into()),
+        counters(
+            "throng_messages_total",
+            "Messages, by direction; out counts each receiver.",
+            both(stats.messages_in, stats.messages_out),
+        ),
+        counters(
+            "throng_bytes_total",
+            "Bytes read from and written to sockets, by direction.",
+            both(stats.bytes_in, stats.bytes_out),
+        ),
+        counters(
+            "throng_drops_total",
+            "Messages not sent to peers that read too slowly, by reason.",
+            drops.into(),
+        ),
+        gauges(
+            "throng_backlog_bytes",
+            "What slow peers are owed, in bytes.",
+            vec![gauge(&[], stats.backlog_bytes as f64)],
+        ),
+        fan_out(&stats.fan_out),
+    ]
+}
+
+/// What is said of each loop.
+fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
+    let numbers: Vec<String> = (0..loops.len()).map(|number| number.to_string()).collect();
+    let each = || loops.iter().zip(&numbers);
+    let lags = each().map(|(stats, number)| gauge(&[("loop", number)], stats.lag.as_secs_f64()));
+    let turns = each().map(|(stats, number)| counter(&[("loop", number)], stats.turns));
+    [
+        gauges(
+            "throng_loop_lag_seconds",
+            "The longest turn of each loop within a second.",
+            lags.collect(),
+        ),
+        counters("throng_loop_turns_total", "Turns of each loop.", turns.collect()),
+    ]
+}
+
+fn fan_out(times: &FanOut) -> MetricFamily {
+    let mut count = 0;
+    let buckets = FanOut::BOUNDS_US.iter().zip(times.counts).map(|(bound_us, more)| {
+        count += more;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound_us as f64 / 1e6);
+        bucket.set_cumulative_count(count);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(times.counts.iter().sum());
+    histogram.set_sample_sum(times.sum.as_secs_f64());
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    let help =
+        "Broadcasts, by the time from when the loop woke to when all sockets were written to.";
+    family("throng_fanout_seconds", help, MetricType::HISTOGRAM, vec![metric])
+}
+
+fn counters(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
+    family(name, help, MetricType::COUNTER, metrics)
+}
+
+fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
+    family(name, help, MetricType::GAUGE, metrics)
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.into());
+    family.set_help(help.into());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).into());
+        pair.set_value((*value).into());
+        pair
+    };
+    labels.iter().map(pair).collect()
+}

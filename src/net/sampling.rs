@@ -1,0 +1,57 @@
+//! Log lines that a crowd of peers can bring about.
+//!
+//! Owns how many of one kind are said a second, and how many were left out. Never says them.
+
+use std::time::Duration;
+
+/// How many lines of one kind are said a second.
+pub(super) const LINES_PER_SECOND_MAX: u32 = 10;
+
+/// The lines of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Sampling {
+    second: u64,
+    said: u32,
+    left_out: u64,
+}
+
+impl Sampling {
+    /// Whether one more line is to be said.
+    pub(super) fn admits(&mut self, now: Duration) -> bool {
+        if self.second != now.as_secs() {
+            self.second = now.as_secs();
+            self.said = 0;
+        }
+        let admits = self.said < LINES_PER_SECOND_MAX;
+        if admits {
+            self.said += 1;
+        } else {
+            self.left_out += 1;
+        }
+        admits
+    }
+
+    /// How many were left out since this was last asked.
+    pub(super) fn take_left_out(&mut self) -> Option<u64> {
+        let left_out = std::mem::take(&mut self.left_out);
+        (left_out > 0).then_some(left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_second_has_its_lines_and_none_is_forgotten() {
+        let mut sampling = Sampling::default();
+        let mut admitted = |ms: u64, tries: usize| {
+            (0..tries).filter(|_| sampling.admits(Duration::from_millis(ms))).count()
+        };
+        assert_eq!(admitted(0, 25), 10);
+        assert_eq!(admitted(999, 5), 0);
+        assert_eq!(admitted(1000, 12), 10);
+        assert_eq!(sampling.take_left_out(), Some(22));
+        assert_eq!(sampling.take_left_out(), None);
+    }
+}
