@@ -35,8 +35,8 @@ fn mask(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Each time of a fresh copy, which is part of what is measured, for all. throng's mask says whether
-/// a text is ASCII, so that only another is looked at again.
+/// Each time of a fresh copy, which is part of what is measured, for all. throng's mask says if a
+/// text is ASCII, so that only another is looked at again.
 fn mask_and_validate(criterion: &mut Criterion) {
     let greek = "Καλημέρα κόσμε, good morning. ".repeat((1 << 20) / 40);
     for (name, text) in [("ascii", json(1 << 20)), ("mixed", greek)] {
