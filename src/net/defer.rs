@@ -6,20 +6,14 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use nix::libc;
 use nix::sys::socket::setsockopt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
 
 /// How long the kernel keeps a connection that says nothing, in seconds: until it would send its
 /// part of TCP's handshake once more, which is the least there is.
 const DEFER_S: libc::c_int = 1;
 
-nix::sockopt_impl!(
-    DeferAccept,
-    SetOnly,
-    libc::IPPROTO_TCP,
-    libc::TCP_DEFER_ACCEPT,
-    libc::c_int
-);
+sockopt_impl!(DeferAccept, SetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, libc::c_int);
 
 /// Has a listener accept connections with their first bytes, or after a second without any.
 pub(super) fn defer_accept(listener: &impl AsFd) -> io::Result<()> {

@@ -32,12 +32,17 @@ fn messages_pass_each_proxy_as_they_are() {
 fn people_chat_through_each_proxy() {
     for kind in ALL {
         let site = Site::start(kind, &[]);
-        let mut ann = site.open(2, "/ws?room=r&name=ann");
-        let mut bob = site.open(3, "/ws?room=r&name=bob");
-        for (from, to, word) in [(&mut ann, &mut bob, "hi bob"), (&mut bob, &mut ann, "hi ann")] {
+        let mut people = ["ann", "bob"].map(|name| {
+            let mut client = site.open(2, &format!("/ws?room=r&name={name}"));
+            assert!(client.read_text().contains("welcome"));
+            client
+        });
+        for word in ["hi bob", "hi ann"] {
+            let [from, to] = &mut people;
             let text = format!(r#"{{"type":"text","content":"{word}","echo":false}}"#);
             from.send(Frame::text(text).bytes());
             while !to.read_text().contains(word) {}
+            people.reverse();
         }
     }
 }
@@ -76,7 +81,8 @@ fn the_page_passes_and_the_metrics_do_not() {
         assert_eq!(answer.status, 200, "{kind:?}");
         assert!(String::from_utf8_lossy(&answer.body).contains("<html"), "{kind:?}");
         let absolute = format!("http://{}/metrics", site.proxy.http);
-        for target in ["/metrics", "/metrics?", "/%6detrics", "//metrics", "/a/../metrics", &absolute]
+        for target in
+            ["/metrics", "/metrics?", "/%6detrics", "//metrics", "/a/../metrics", &absolute]
         {
             let mut client = site.dial(2);
             client.send(get(target));

@@ -55,7 +55,8 @@ fn rule_21_a_client_cannot_write_into_the_log() {
         let server = Server::serve_logging("trace", &["--log-format", format]);
         let spoilt = format!("{MARK}\n2026-01-01T00:00:00Z ERROR {MARK}\u{1b}[31m status=200");
         let encoded = format!("{MARK}%0a%1b[31m%0d%00%c2%85");
-        for target in [format!("/ws?name={encoded}"), format!("/{encoded}"), format!("/?x={encoded}")]
+        for target in
+            [format!("/ws?name={encoded}"), format!("/{encoded}"), format!("/?x={encoded}")]
         {
             for bytes in [get(&target), Upgrade::new(&target).bytes()] {
                 let mut client = RawClient::connect(&server);
