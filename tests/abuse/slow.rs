@@ -138,8 +138,8 @@ fn a7_a_dribbler_is_cut_by_the_deadline() {
     watch.is_settled(&server);
 }
 
-/// The kernel hands a connection over with its first bytes, or after about a second without any; its
-/// time counts from there.
+/// The kernel hands a connection over with its first bytes, or after about a second without any:
+/// its time counts from there.
 #[cfg(target_os = "linux")]
 #[test]
 fn a7_silence_is_accepted_late_and_cut_all_the_same() {

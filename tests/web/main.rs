@@ -7,6 +7,7 @@ mod common;
 
 mod answers;
 mod canary;
+mod counts;
 mod coverage;
 mod logs;
 mod tokens;

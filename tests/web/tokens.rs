@@ -12,10 +12,14 @@ use crate::common::Upgrade;
 /// No other bytes of these tests look like it.
 pub const SECRET: &str = "canary-secret-Zq7-that-is-long-enough";
 
+pub fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("after 1970").as_secs()
+}
+
 /// A token of Ann's by `secret`, for so many seconds from now; less than none is in the past.
 pub fn token_by(secret: &str, seconds: i64) -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    let exp = since.as_secs().checked_add_signed(seconds);
+    let exp = now_s().checked_add_signed(seconds);
     let claims = Claims { sub: "ann".into(), exp, ..Claims::default() };
     let signer = Signer::secret(secret.as_bytes()).expect("a long secret");
     signer.sign(&claims).expect("good claims")
