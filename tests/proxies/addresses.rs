@@ -109,6 +109,18 @@ fn handshakes_are_counted_for_the_clients_own_address() {
     }
 }
 
+#[test]
+fn by_the_proxy_protocol_the_log_names_the_client() {
+    for kind in BY_PROTOCOL {
+        let site = Site::start(kind, &[]);
+        assert_eq!(site.ask(5, &Upgrade::new("/nowhere")).0.status, 404);
+        eventually("the refusal is logged", 5.0, || site.server.errors().contains("refused"));
+        let log = site.server.errors();
+        let line = log.lines().find(|line| line.contains("refused")).expect("just seen");
+        assert!(line.contains("127.0.0.5:"), "{kind:?}: {line}");
+    }
+}
+
 /// Directly, and not from the proxy's address: a client, whatever it writes.
 #[test]
 fn who_is_no_proxy_speaks_for_itself() {

@@ -46,7 +46,8 @@ fn a_page_by_tls_is_https_to_the_server() {
 #[test]
 fn messages_pass_by_tls_and_are_counted_for_the_client() {
     for kind in BY_FIELDS {
-        let site = Site::start(kind, &["--max-connections-per-ip", "1"]);
+        let flags = ["--max-connections-per-ip", "1", "--max-message", "2097152"];
+        let site = Site::start(kind, &flags);
         let mut guest = site.dial_tls(2);
         guest.send(Upgrade::new("/echo").bytes());
         guest.expect_upgrade();

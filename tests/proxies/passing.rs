@@ -10,7 +10,7 @@ use crate::site::Site;
 #[test]
 fn messages_pass_each_proxy_as_they_are() {
     for kind in ALL {
-        let site = Site::start(kind, &[]);
+        let site = Site::start(kind, &["--max-message", "2097152"]);
         let mut client = site.open(2, "/echo");
         let large: Vec<u8> = (0..1 << 20).map(|n: u32| (n % 251) as u8).collect();
         client.send(Frame::text("hello").bytes());

@@ -152,7 +152,7 @@ fn rule_8_secrets_come_out_nowhere() {
         let server = Server::serve_logging("trace", &flags);
         let good = token_by(SECRET, 600);
         let bad = bad_tokens(&good);
-        let canaries = canaries(&[&[good.clone()], &bad[..]].concat());
+        let canaries = canaries(&[std::slice::from_ref(&good), &bad[..]].concat());
         let mut told = Told::default();
         come_in(&server, &mut told, &good, &bad);
         stumble(&server, &mut told, &good);
