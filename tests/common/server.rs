@@ -44,6 +44,13 @@ impl Server {
         Server::start(command, flags)
     }
 
+    /// `throng serve` that logs what `filter` says.
+    pub fn serve_logging(filter: &str, flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.env("THRONG_LOG", filter).arg("serve");
+        Server::start(command, flags)
+    }
+
     /// `throng echo` that may hold at most `descriptors` files and sockets open.
     pub fn echo_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
         let mut command = Command::new("sh");
