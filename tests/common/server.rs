@@ -44,6 +44,13 @@ impl Server {
         Server::start(command, flags)
     }
 
+    /// The same, with these variables in its environment.
+    pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.arg("serve").envs(environment.iter().copied());
+        Server::start(command, flags)
+    }
+
     /// `throng echo` that may hold at most `descriptors` files and sockets open.
     pub fn echo_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
         let mut command = Command::new("sh");
