@@ -103,7 +103,9 @@ impl ServeOptions {
             gate: self.gate(),
             flow: self.flow(),
             authenticator: self.authenticator()?,
-            api_keys: (!self.api_key.is_empty()).then(|| ApiKeys::new(&self.api_key)).transpose()?,
+            api_keys: (!self.api_key.is_empty())
+                .then(|| ApiKeys::new(&self.api_key))
+                .transpose()?,
             api_pace: count(Some(self.api_rate)).map(rate).map(ApiPace::new).unwrap_or_default(),
         })
     }

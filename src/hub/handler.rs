@@ -213,7 +213,7 @@ impl Hub {
     }
 
     /// Says in a refusal which trace it belongs to, for the client and for the log.
-    fn refused(&self, request: &Request<'_>, response: Response) -> Verdict<Session> {
+    fn turn_away(&self, request: &Request<'_>, response: Response) -> Verdict<Session> {
         let sent = Trace::of(request.head());
         let trace = self.traces.of_connection(request.id(), sent.as_ref());
         Verdict::Respond(response.header("traceresponse", trace.to_string()))
@@ -264,18 +264,19 @@ impl<P: Platform> Handler<P> for Hub {
         };
         let path = request.head().path();
         if !matches!(path, "/" | "/ws" | "/echo") {
-            return self.refused(request, pages::not_found());
+            return self.turn_away(request, pages::not_found());
         }
         let newcomer = match Newcomer::of(request) {
             Ok(newcomer) => newcomer,
             Err(fault) => {
-                return self.refused(request, Response::text(400, format!("{}\n", fault.content)));
+                return self
+                    .turn_away(request, Response::text(400, format!("{}\n", fault.content)));
             }
         };
         let kind = match self.door.admit(request) {
             Ok(pass) if path == "/echo" => Kind::Echo(pass),
             Ok(pass) => Kind::Newcomer(Box::new(Newcomer { pass, ..newcomer })),
-            Err(response) => return self.refused(request, response),
+            Err(response) => return self.turn_away(request, response),
         };
         // A browser fails where it offered some and none was chosen; its token is never the one.
         let acceptance = match offer.choose(&[SUBPROTOCOL]) {

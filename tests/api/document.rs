@@ -52,9 +52,9 @@ fn what_it_lists_is_there_and_asks_for_a_key_where_it_says_so() {
             assert!(answers.contains_key(&answer.status.to_string()), "{method} {path}");
             let names = path.matches('{').count();
             let parameters = item["parameters"].as_array().map_or(0, Vec::len)
-                + operation["parameters"].as_array().map_or(0, |list| {
-                    list.iter().filter(|one| one["in"] == "path").count()
-                });
+                + operation["parameters"]
+                    .as_array()
+                    .map_or(0, |list| list.iter().filter(|one| one["in"] == "path").count());
             assert_eq!(names, parameters, "{method} {path}");
         }
     }

@@ -26,8 +26,7 @@ fn a_preflight_is_answered_by_the_list() {
         ("/api/health", "GET, HEAD, OPTIONS"),
     ] {
         let wanted = ("Access-Control-Request-Method", "POST");
-        let (answer, _) =
-            request(&server, "OPTIONS", target, &[("Origin", LISTED), wanted], "");
+        let (answer, _) = request(&server, "OPTIONS", target, &[("Origin", LISTED), wanted], "");
         assert_eq!(answer.status, 204, "{target}");
         assert_eq!(answer.only("access-control-allow-origin"), Some(LISTED));
         assert_eq!(answer.only("access-control-allow-methods"), Some(methods));

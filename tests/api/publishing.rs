@@ -7,9 +7,8 @@ use crate::{Person, api, fault, server};
 #[test]
 fn a_room_gets_what_is_published_on_every_loop() {
     let server = server(&[]);
-    let mut people: Vec<_> = (0..8)
-        .map(|n| Person::enter(&server, &format!("/ws?room=r{}&name=p{n}", n % 2)))
-        .collect();
+    let mut people: Vec<_> =
+        (0..8).map(|n| Person::enter(&server, &format!("/ws?room=r{}&name=p{n}", n % 2))).collect();
     let done = api(&server, "POST", "/api/publish", r#"{"room":"r0","content":"hi"}"#);
     assert_eq!(done, json!({ "ok": true }));
     let body = r#"{"rooms":["r1","r1","r0"],"content":{"n":[1,null]},"sender":"desk"}"#;

@@ -78,7 +78,10 @@ fn the_list_is_shown_and_an_entry_can_be_taken_out() {
     let user_entry = json!({ "sub": "ann", "issued_until_s": 5 });
     assert_eq!(all, json!({ "revocations": [token_entry, user_entry], "count": 2 }));
     let some = api(&server, "GET", "/api/revocations?limit=1", "");
-    assert_eq!((&some["count"], some["revocations"].as_array().map(Vec::len)), (&2.into(), Some(1)));
+    assert_eq!(
+        (&some["count"], some["revocations"].as_array().map(Vec::len)),
+        (&2.into(), Some(1))
+    );
     let one = api(&server, "GET", "/api/revocations?jti=t%201", "");
     assert_eq!(one, json!({ "revocations": [token_entry], "count": 1 }));
     assert_eq!(api(&server, "GET", "/api/revocations?sub=bob", "")["count"], 0);

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::http::{HttpError, Response};
 use crate::hub::auth::Refusal;
-use crate::hub::control::ControlError;
 use crate::hub::command::Fault;
+use crate::hub::control::ControlError;
 
 /// What is wrong with a request: its status, a code that stays the same, and words.
 #[derive(Debug)]

@@ -123,7 +123,8 @@ impl<'a> Query<'a> {
         let (default, most) = LIST;
         let Some(text) = self.text("limit")? else { return Ok(default) };
         let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
-        let fault = || Problem::new(400, "bad_query", format!("limit is a number from 1 to {most}"));
+        let fault =
+            || Problem::new(400, "bad_query", format!("limit is a number from 1 to {most}"));
         limit.ok_or_else(fault)
     }
 }

@@ -34,9 +34,7 @@ impl Call<'_> {
     pub(super) fn revoke(&self) -> Result<Answer, Problem> {
         let Revoke { jti, sub, issued_until_s, ends_s } = input::body(self.head, self.body)?;
         let revocation = match (jti, sub, issued_until_s) {
-            (Some(id), None, None) => {
-                Revocation::Token { id: check_name(&id)?.into(), ends_s }
-            }
+            (Some(id), None, None) => Revocation::Token { id: check_name(&id)?.into(), ends_s },
             (None, Some(sub), until) => {
                 let issued_until_s = until.unwrap_or(self.now_s);
                 Revocation::User { sub: check_name(&sub)?.into(), issued_until_s, ends_s }

@@ -41,11 +41,7 @@ static ROUTES: [Route; 12] = [
     Route::new("/api/publish", "POST, OPTIONS", &[("POST", Operation::Publish)]),
     Route::new("/api/broadcast", "POST, OPTIONS", &[("POST", Operation::Broadcast)]),
     Route::new("/api/users/{user}", "DELETE, OPTIONS", &[("DELETE", Operation::DisconnectUser)]),
-    Route::new(
-        "/api/users/{user}/publish",
-        "POST, OPTIONS",
-        &[("POST", Operation::PublishToUser)],
-    ),
+    Route::new("/api/users/{user}/publish", "POST, OPTIONS", &[("POST", Operation::PublishToUser)]),
     Route::new("/api/rooms", "GET, HEAD, OPTIONS", &[("GET", Operation::Rooms)]),
     Route::new("/api/rooms/{room}", "GET, HEAD, OPTIONS", &[("GET", Operation::Members)]),
     Route::new(
@@ -54,11 +50,7 @@ static ROUTES: [Route; 12] = [
         &[("DELETE", Operation::Unsubscribe)],
     ),
     Route::new("/api/connections", "GET, HEAD, OPTIONS", &[("GET", Operation::Connections)]),
-    Route::new(
-        "/api/connections/{id}",
-        "DELETE, OPTIONS",
-        &[("DELETE", Operation::Disconnect)],
-    ),
+    Route::new("/api/connections/{id}", "DELETE, OPTIONS", &[("DELETE", Operation::Disconnect)]),
     Route::new(
         "/api/revocations",
         "GET, HEAD, POST, DELETE, OPTIONS",

@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn a_key_that_is_short_or_that_no_header_carries_is_refused() {
-        for bad in ["", "15-bytes-of-it.", "a key with blanks", "a-key-with-lf-0123\n", "key-éééééééé"] {
+        for bad in
+            ["", "15-bytes-of-it.", "a key with blanks", "a-key-with-lf-0123\n", "key-éééééééé"]
+        {
             assert!(ApiKeys::new(&[bad]).is_err(), "{bad:?}");
         }
     }
