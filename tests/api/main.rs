@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use throng::hub::auth::{Claims, Signer};
 
+use common::frame::CLOSE;
 use common::{Answer, Frame, RawClient, Server, Upgrade};
 
 pub const KEY: &str = "key-of-these-tests-0123456789";
@@ -140,7 +141,8 @@ impl Person {
     pub fn next_close(&mut self) -> (u16, String) {
         loop {
             let frame = self.0.read_frame();
-            if let Some(code) = frame.close_code() {
+            if frame.opcode == CLOSE {
+                let code = frame.close_code().expect("a code");
                 return (code, String::from_utf8_lossy(&frame.payload[2..]).into_owned());
             }
         }
