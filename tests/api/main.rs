@@ -5,9 +5,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code)] // no WebSocket is opened by it here
+#[path = "../engine/running.rs"]
+mod running;
 
 mod access;
 mod asking;
+mod behind;
 mod document;
 mod origins;
 mod publishing;

@@ -16,6 +16,9 @@ use crate::hub::json;
 /// How many are listed where nobody says, and at most.
 const LIST: (usize, usize) = (100, 1000);
 
+/// How many characters are said of a bad body.
+const WORDS_MAX: usize = 200;
+
 /// What is published to rooms.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,8 +69,11 @@ pub(super) fn body<'a, T: Deserialize<'a>>(
     if !is_object || !json::is_valid(body) {
         return Err(Problem::new(400, "bad_json", "the body is not one JSON object"));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::new(400, "bad_request", error.to_string()))
+    serde_json::from_slice(body).map_err(|error| {
+        // It may name what was sent, which may be long.
+        let words: String = error.to_string().chars().take(WORDS_MAX).collect();
+        Problem::new(400, "bad_request", words)
+    })
 }
 
 /// The name of a room or a user in a path: decoded, and checked.
