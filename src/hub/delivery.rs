@@ -18,6 +18,7 @@ pub(super) enum Delivery<'a> {
         sender: &'a str,
         members: &'a [&'a str],
         count: usize,
+        traceparent: String,
         timestamp: u64,
     },
     /// What somebody has published.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Client, TrustedProxies};
-use super::auth::{Authenticator, Identity, Refusal};
+use super::api::ApiPace;
+use super::auth::{ApiKeys, Authenticator, Identity, Refusal};
 use super::hosts::Hosts;
 use super::limits::{Flow, FlowLimits, Gate, Place, Ruling};
 use super::origin::{Origins, Scheme};
+use super::trace::Trace;
 use crate::http::Response;
 use crate::net::Request;
 
@@ -39,12 +41,18 @@ pub struct Door {
     pub flow: Option<FlowLimits>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
+    /// The keys that open the HTTP API; without any, only tokens do that have the right.
+    pub api_keys: Option<ApiKeys>,
+    /// How fast the HTTP API may be used.
+    pub api_pace: ApiPace,
 }
 
 /// What is kept of somebody of whom something was asked. Its place is free when it is dropped.
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) identity: Option<Identity>,
+    /// The trace that the handshake has brought.
+    pub(super) trace: Option<Box<Trace>>,
     flow: Flow,
     _place: Option<Place>,
 }
@@ -74,8 +82,10 @@ impl Door {
         if let (Some(place), Some(identity)) = (&mut place, &identity) {
             place.take_user(&identity.sub).map_err(|refusal| refusal.response())?;
         }
-        let is_kept = identity.is_some() || place.is_some() || self.flow.is_some();
-        let pass = || Box::new(Pass { identity, flow: Flow::default(), _place: place });
+        let trace = Trace::of(head).map(Box::new);
+        let is_kept =
+            identity.is_some() || place.is_some() || self.flow.is_some() || trace.is_some();
+        let pass = || Box::new(Pass { identity, trace, flow: Flow::default(), _place: place });
         Ok(is_kept.then(pass))
     }
 
@@ -88,7 +98,14 @@ impl Door {
         }
     }
 
-    fn client(&self, request: &Request<'_>) -> Option<Client> {
+    /// How a request has come.
+    pub(super) fn scheme(&self, request: &Request<'_>) -> Scheme {
+        let is_secure = self.client(request).and_then(|client| client.is_secure);
+        if is_secure.unwrap_or(false) { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Who sends a request.
+    pub(super) fn client(&self, request: &Request<'_>) -> Option<Client> {
         let peer = request.remote_addr()?;
         Some(self.proxies.client(peer.ip(), request.head()))
     }

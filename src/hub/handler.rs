@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::api;
 use super::auth::Refusal;
 use super::command::{Command, Fault, check_name};
 use super::config::Config;
@@ -20,9 +21,10 @@ use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::pages;
 use super::rooms::Rooms;
+use super::trace::{Trace, Traces};
 use crate::frame::CloseCode;
 use crate::handshake::Acceptance;
-use crate::http::Response;
+use crate::http::{self, HttpError, Response};
 use crate::net::{
     CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Peers, Platform, Request,
     Verdict,
@@ -86,8 +88,9 @@ pub struct Hub {
     pub(super) others: Outbox,
     /// What is being said.
     pub(super) buffer: Vec<u8>,
+    pub(super) traces: Traces,
+    pub(super) metrics: Metrics,
     loop_index: usize,
-    metrics: Metrics,
 }
 
 impl Hub {
@@ -108,7 +111,8 @@ impl Hub {
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
         let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
-        Self { config, door, rooms, others, buffer: Vec::new(), loop_index, metrics }
+        let (buffer, traces) = (Vec::new(), Traces::default());
+        Self { config, door, rooms, others, buffer, traces, metrics, loop_index }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -146,7 +150,8 @@ impl Hub {
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
         if fault != Fault::OVERLOADED && member.is_at_fault(minute, max) {
-            tracing::debug!(id = %member.id, "closed for too many faults");
+            let trace = self.traces.of_connection(member.id, member.trace());
+            tracing::debug!(id = %member.id, %trace, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
     }
@@ -198,6 +203,22 @@ impl Hub {
         false
     }
 
+    /// What the door has kept of a connection.
+    pub(super) fn pass_of<'a>(&'a self, session: &'a Session) -> Option<&'a Pass> {
+        match &session.0 {
+            Kind::Echo(pass) => pass.as_deref(),
+            Kind::Newcomer(newcomer) => newcomer.pass.as_deref(),
+            Kind::Member(number) => self.rooms.members.find(*number)?.pass.as_deref(),
+        }
+    }
+
+    /// Says in a refusal which trace it belongs to, for the client and for the log.
+    fn turn_away(&self, request: &Request<'_>, response: Response) -> Verdict<Session> {
+        let sent = Trace::of(request.head());
+        let trace = self.traces.of_connection(request.id(), sent.as_ref());
+        Verdict::Respond(response.header("traceresponse", trace.to_string()))
+    }
+
     /// Ends the connections whose token's time is over.
     fn end_expired<P: Platform>(&self, peers: &mut Peers<Session, P>) {
         if self.door.authenticator.is_none() {
@@ -235,23 +256,27 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
+            if api::owns(request.head().path()) {
+                return self.api(request);
+            }
             let response = self.metrics.respond(request.head());
             return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
         };
         let path = request.head().path();
         if !matches!(path, "/" | "/ws" | "/echo") {
-            return Verdict::Respond(pages::not_found());
+            return self.turn_away(request, pages::not_found());
         }
         let newcomer = match Newcomer::of(request) {
             Ok(newcomer) => newcomer,
             Err(fault) => {
-                return Verdict::Respond(Response::text(400, format!("{}\n", fault.content)));
+                return self
+                    .turn_away(request, Response::text(400, format!("{}\n", fault.content)));
             }
         };
         let kind = match self.door.admit(request) {
             Ok(pass) if path == "/echo" => Kind::Echo(pass),
             Ok(pass) => Kind::Newcomer(Box::new(Newcomer { pass, ..newcomer })),
-            Err(response) => return Verdict::Respond(response),
+            Err(response) => return self.turn_away(request, response),
         };
         // A browser fails where it offered some and none was chosen; its token is never the one.
         let acceptance = match offer.choose(&[SUBPROTOCOL]) {
@@ -259,6 +284,15 @@ impl<P: Platform> Handler<P> for Hub {
             None => Acceptance::new(),
         };
         Verdict::Accept(acceptance, Session(kind))
+    }
+
+    fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
+        if api::owns(head.path()) { self.api_unread(head, error) } else { error.response() }
+    }
+
+    fn trace(&self, session: &Session, id: ConnectionId) -> Option<String> {
+        let sent = self.pass_of(session).and_then(|pass| pass.trace.as_deref());
+        Some(self.traces.of_connection(id, sent).to_string())
     }
 
     fn open(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {

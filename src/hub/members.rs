@@ -12,6 +12,7 @@ use slab::Slab;
 use super::auth::Identity;
 use super::door::Pass;
 use super::seats::Seats;
+use super::trace::Trace;
 use crate::net::ConnectionId;
 
 /// How many members the table has room for from the start: it is mapped as pages of its own, which
@@ -93,6 +94,11 @@ impl Member {
     /// Who its token says that it is.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.pass.as_ref()?.identity.as_ref()
+    }
+
+    /// The trace that its handshake has brought.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.pass.as_ref()?.trace.as_deref()
     }
 
     /// Takes the number of a heartbeat, and says how many were skipped since the last. A number

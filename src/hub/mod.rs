@@ -5,6 +5,7 @@
 
 pub mod address;
 mod answers;
+mod api;
 pub mod auth;
 mod command;
 mod commands;
@@ -28,7 +29,9 @@ mod rooms;
 mod seats;
 mod speech;
 mod task;
+mod trace;
 
+pub use api::ApiPace;
 pub use config::Config;
 pub use control::{Control, ControlError};
 pub use door::Door;

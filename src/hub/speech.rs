@@ -117,6 +117,7 @@ impl Hub {
             sender: &member.name,
             members: &members.unwrap_or_default(),
             count: room.map_or(0, |room| room.count()),
+            traceparent: self.traces.of_connection(member.id, member.trace()).to_string(),
             timestamp,
         };
         let payload = delivery.encode(&mut self.buffer);
