@@ -35,6 +35,8 @@ pub(super) struct Command<'a> {
     #[serde(borrow)]
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) echo: Option<bool>,
+    #[serde(borrow)]
+    pub(super) token: Option<Cow<'a, str>>,
 }
 
 /// As much of a command as must be right to answer it.
@@ -59,6 +61,8 @@ pub(super) enum Kind {
     Presence,
     /// Are you there?
     Heartbeat,
+    /// Go on with a new token.
+    Refresh,
 }
 
 /// What is wrong with a command: a code that stays the same, and words.
@@ -100,6 +104,7 @@ impl<'a> Command<'a> {
             "direct" => Ok(Kind::Direct),
             "presence" => Ok(Kind::Presence),
             "heartbeat" => Ok(Kind::Heartbeat),
+            "refresh" => Ok(Kind::Refresh),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
         }
     }
