@@ -127,8 +127,7 @@ fn a_message_to_a_user_and_to_all_reaches_both_kinds() {
     let mut bob = Twin::enter(&place, "/ws?name=bob");
     let content_json = Some("[7]".into());
     let user = Some("ann".into());
-    let direct =
-        Command { user, content_json, id: Some(9), ..Command::of(CommandType::Direct) };
+    let direct = Command { user, content_json, id: Some(9), ..Command::of(CommandType::Direct) };
     assert_eq!(as_json(&bob.ask(&direct)), json!({"type": "ok", "id": 9}));
     let heard = one.read();
     assert_eq!((&heard["type"], &heard["content"]), (&json!("direct"), &json!([7])));
@@ -149,21 +148,48 @@ fn commands_are_answered_alike() {
     let one = Some(1);
     let long = "x".repeat(129);
     let rows = [
-        (json!({"type": "join", "id": 1, "room": "a"}), Command { room: room("a"), ..of(CommandType::Join) }),
-        (json!({"type": "presence", "id": 1, "room": "a"}), Command { room: room("a"), ..of(CommandType::Presence) }),
-        (json!({"type": "leave", "id": 1, "room": "a"}), Command { room: room("a"), ..of(CommandType::Leave) }),
-        (json!({"type": "leave", "id": 1, "room": "a"}), Command { room: room("a"), ..of(CommandType::Leave) }),
+        (
+            json!({"type": "join", "id": 1, "room": "a"}),
+            Command { room: room("a"), ..of(CommandType::Join) },
+        ),
+        (
+            json!({"type": "presence", "id": 1, "room": "a"}),
+            Command { room: room("a"), ..of(CommandType::Presence) },
+        ),
+        (
+            json!({"type": "leave", "id": 1, "room": "a"}),
+            Command { room: room("a"), ..of(CommandType::Leave) },
+        ),
+        (
+            json!({"type": "leave", "id": 1, "room": "a"}),
+            Command { room: room("a"), ..of(CommandType::Leave) },
+        ),
         (json!({"type": "join", "id": 1}), of(CommandType::Join)),
-        (json!({"type": "join", "id": 1, "room": ""}), Command { room: room(""), ..of(CommandType::Join) }),
-        (json!({"type": "join", "id": 1, "room": long}), Command { room: room(&long), ..of(CommandType::Join) }),
-        (json!({"type": "join", "id": 1, "room": "a\n"}), Command { room: room("a\n"), ..of(CommandType::Join) }),
+        (
+            json!({"type": "join", "id": 1, "room": ""}),
+            Command { room: room(""), ..of(CommandType::Join) },
+        ),
+        (
+            json!({"type": "join", "id": 1, "room": long}),
+            Command { room: room(&long), ..of(CommandType::Join) },
+        ),
+        (
+            json!({"type": "join", "id": 1, "room": "a\n"}),
+            Command { room: room("a\n"), ..of(CommandType::Join) },
+        ),
         (json!({"type": "text", "id": 1}), of(CommandType::Text)),
         (json!({"type": "text", "id": 1, "room": "b", "content": 1}), text("b", &json!(1))),
         (json!({"type": "refresh", "id": 1}), of(CommandType::Refresh)),
-        (json!({"type": "refresh", "id": 1, "token": "x"}), Command { token: room("x"), ..of(CommandType::Refresh) }),
+        (
+            json!({"type": "refresh", "id": 1, "token": "x"}),
+            Command { token: room("x"), ..of(CommandType::Refresh) },
+        ),
         (json!({"type": "", "id": 1}), of(CommandType::Unspecified)),
         (json!({"type": "fly", "id": 1}), Command { kind: 99, ..Command::default() }),
-        (json!({"type": "auth", "id": 1, "token": "x"}), Command { token: room("x"), ..of(CommandType::Auth) }),
+        (
+            json!({"type": "auth", "id": 1, "token": "x"}),
+            Command { token: room("x"), ..of(CommandType::Auth) },
+        ),
     ];
     for (command, twin) in rows {
         let mut ann = place.person("/ws?name=ann");
@@ -257,7 +283,11 @@ fn a13_no_bytes_of_a_twin_harm_the_loop() {
         text("r", &json!({"a": [1, "x"]})),
         Command { room: Some("r2".into()), ..Command::of(CommandType::Join) },
         Command { seq: Some(u64::MAX), id: Some(1), ..Command::of(CommandType::Heartbeat) },
-        Command { user: Some("bad".into()), content_json: Some("1".into()), ..Command::of(CommandType::Direct) },
+        Command {
+            user: Some("bad".into()),
+            content_json: Some("1".into()),
+            ..Command::of(CommandType::Direct)
+        },
         Command { token: Some("a.b.c".into()), ..Command::of(CommandType::Refresh) },
     ]
     .iter()
