@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::json;
@@ -26,7 +26,7 @@ pub(super) struct Command<'a> {
     pub(super) room: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) user: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
@@ -120,6 +120,13 @@ impl<'a> Command<'a> {
     }
 }
 
+/// A value that is there, `null` too: anything may be said.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
 /// Whether an id is a number or a short string.
 fn is_scalar(id: &RawValue) -> bool {
     let is_start = |first: char| first == '"' || first == '-' || first.is_ascii_digit();
@@ -155,6 +162,7 @@ mod tests {
     fn each_fault_has_its_code() {
         assert_eq!(fault(r#"{"type":"text","content":"hi"}"#), "ok");
         assert_eq!(fault(r#"{"type":"te\u0078t","content":{"any":[1]}}"#), "ok");
+        assert_eq!(fault(r#"{"type":"text","content":null}"#), "ok");
         assert_eq!(fault(r#"{"type":"fly"}"#), "unknown_type");
         assert_eq!(fault("{}"), "bad_command");
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");

@@ -34,3 +34,21 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::protobuf::{Delivery, Message};
+
+    #[test]
+    fn each_form_is_made_once_and_when_it_is_wanted() {
+        let frames = Frames::new(br#"{"type":"text","content":"hi","sender":"ann"}"#);
+        let elsewhere = frames.clone();
+        assert!(frames.0.protobuf.get().is_none());
+        let twin = elsewhere.of(Wire::Protobuf);
+        assert!(std::ptr::eq(twin, frames.of(Wire::Protobuf)));
+        let delivery = Delivery::decode(twin.payload()).unwrap();
+        assert_eq!(delivery.content_json.as_deref(), Some("\"hi\""));
+        assert!(std::ptr::eq(elsewhere.of(Wire::Json), frames.of(Wire::Json)));
+    }
+}

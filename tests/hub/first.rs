@@ -29,12 +29,13 @@ fn auth(token: &str) -> String {
     format!(r#"{{"type":"auth","token":"{token}"}}"#)
 }
 
-/// A Close with 1008 and this reason, and the end.
+/// A Close with 1008 and this reason, which is answered, and the end.
 fn expect_reason(client: &mut RawClient, reason: &str) {
     let close = client.read_frame();
     assert_eq!(close.opcode, frame::CLOSE, "{close}");
     assert_eq!(close.close_code(), Some(1008), "{close}");
     assert_eq!(String::from_utf8_lossy(&close.payload[2..]), reason);
+    client.send(Frame::close(1008, "").bytes());
     client.expect_eof();
 }
 
@@ -241,7 +242,8 @@ fn the_reason_can_be_asked_for_without_a_handshake() {
         client.send(get("/ws"));
         assert_eq!(client.read_answer(false).status, 401);
     }
-    let mut client = Place::new(1).client();
+    let place = Place::new(1);
+    let mut client = place.client();
     client.send(get("/ws"));
     assert_eq!(client.read_answer(false).status, 426);
 }
