@@ -37,6 +37,13 @@ pub struct ServeOptions {
     /// Let nobody in without a token: 401.
     #[arg(long, help_heading = "Who comes in")]
     require_token: bool,
+    /// Let who shows no token in the handshake send it as the first message, within 10 s; needs
+    /// --require-token.
+    #[arg(long, help_heading = "Who comes in")]
+    first_message_token: bool,
+    /// Refuse a token after the upgrade, by Close 1008 with the reason, which a page can read.
+    #[arg(long, help_heading = "Who comes in")]
+    refuse_after_upgrade: bool,
     /// Audience that a token may be for. May be given more than once.
     #[arg(long, value_name = "NAME", help_heading = "Who comes in")]
     audience: Vec<String>,
@@ -111,6 +118,9 @@ impl ServeOptions {
     }
 
     fn authenticator(&self) -> Result<Option<Arc<Authenticator>>, Box<dyn Error + Send + Sync>> {
+        if self.first_message_token && !self.require_token {
+            return Err("--first-message-token needs --require-token".into());
+        }
         let secret = self.jwt_secret_file.iter().map(Issuer::secret_file);
         let issuers: Vec<_> = secret.chain(self.jwks.iter().map(Issuer::jwks)).collect();
         if issuers.is_empty() {
@@ -122,6 +132,8 @@ impl ServeOptions {
         }
         let mut config = AuthConfig::new(issuers);
         config.requires_token = self.require_token;
+        config.takes_first_message = self.first_message_token;
+        config.refuses_after_upgrade = self.refuse_after_upgrade;
         config.audience.clone_from(&self.audience);
         Ok(Some(Arc::new(Authenticator::new(config)?)))
     }

@@ -13,6 +13,7 @@ use prometheus::proto::{
 };
 
 use super::api::Counts;
+use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
 
@@ -36,6 +37,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
     api: Arc<Counts>,
+    tallies: Arc<Mutex<Vec<Tallies>>>,
 }
 
 impl Metrics {
@@ -51,6 +53,15 @@ impl Metrics {
             loops.resize_with(loop_index + 1, Stats::default);
         }
         loops[loop_index].clone_from(stats);
+    }
+
+    /// Takes what the hub of a loop has counted so far, in place of what it brought before.
+    pub(super) fn publish_tallies(&self, loop_index: usize, tallies: &Tallies) {
+        let mut loops = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        if loops.len() <= loop_index {
+            loops.resize_with(loop_index + 1, Tallies::default);
+        }
+        loops[loop_index].clone_from(tallies);
     }
 
     /// Answers what is asked about the server itself; nothing else.
@@ -86,6 +97,7 @@ impl Metrics {
             families
         };
         families.push(of_api(&self.api));
+        families.extend(of_tokens(&self.tallies.lock().unwrap_or_else(PoisonError::into_inner)));
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)
@@ -159,6 +171,36 @@ fn of_api(counts: &Counts) -> MetricFamily {
     });
     let help = "Requests to the HTTP API, by operation and HTTP status.";
     counters("throng_api_requests_total", help, metrics.collect())
+}
+
+/// What is said of tokens that came after the handshake.
+fn of_tokens(loops: &[Tallies]) -> [MetricFamily; 4] {
+    let mut all = Tallies::default();
+    loops.iter().for_each(|tallies| all.add(tallies));
+    all.refused.sort_unstable();
+    let refused = all.refused.iter().map(|(code, count)| counter(&[("code", code)], *count));
+    [
+        gauges(
+            "throng_unauthenticated",
+            "Connections that have yet to show a token.",
+            vec![gauge(&[], all.unknown as f64)],
+        ),
+        counters(
+            "throng_first_messages_total",
+            "Connections that were let in by the token of their first message.",
+            vec![counter(&[], all.let_in)],
+        ),
+        counters(
+            "throng_refreshes_total",
+            "Tokens that were followed by another.",
+            vec![counter(&[], all.refreshed)],
+        ),
+        counters(
+            "throng_tokens_refused_total",
+            "Tokens that were refused after the handshake, by code.",
+            refused.collect(),
+        ),
+    ]
 }
 
 /// What is said of each loop.

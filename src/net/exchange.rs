@@ -160,7 +160,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             (Verdict::Pending, _) => Ok(Step::Pending),
             (Verdict::Accept(acceptance, session), Some(offer)) => {
                 offer.check(&acceptance)?;
-                let params = self.negotiate(offer);
+                let is_plain = acceptance.is_without_extensions();
+                let params = if is_plain { None } else { self.negotiate(offer) };
                 let acceptance = match params {
                     Some(params) => {
                         let mut answer = String::new();
@@ -172,7 +173,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.peers.write(index, |out| {
                     handshake::write_response(out, offer.key(), &acceptance);
                 });
-                let incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                let mut incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                if acceptance.is_limited() {
+                    incoming = incoming.limited();
+                }
                 let outgoing = params.map_or(Direction::PLAIN, Direction::of_server);
                 self.peers.table[index].session = Some(session);
                 self.open(index, incoming, outgoing);

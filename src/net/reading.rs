@@ -192,6 +192,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         while let Some(event) = events.next() {
             made += event.as_ref().map_or(0, Event::len);
             deliver(&mut self.handler, &mut self.peers, id, event);
+            if self.peers.takes_lift(id) {
+                events.lift_limit();
+            }
         }
         drop(events);
         if inbound.is_done() {

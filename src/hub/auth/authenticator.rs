@@ -25,6 +25,12 @@ pub struct AuthConfig {
     pub audience: Vec<String>,
     /// Whether nobody comes in without a token.
     pub requires_token: bool,
+    /// Whether who has no token in the handshake may send it in the first message: see
+    /// [`first_message`](super::first_message).
+    pub takes_first_message: bool,
+    /// Whether a token is refused by Close 1008 after the upgrade, so that a page can read why,
+    /// and not by 401 before it.
+    pub refuses_after_upgrade: bool,
     /// Whether a token has to have an `exp`.
     pub requires_expiry: bool,
     /// By how much `nbf` and `iat` may be ahead of this clock, in seconds: a fresh token must not
@@ -43,6 +49,8 @@ impl AuthConfig {
             issuers,
             audience: Vec::new(),
             requires_token: false,
+            takes_first_message: false,
+            refuses_after_upgrade: false,
             requires_expiry: true,
             leeway_s: 5,
             expiry_leeway_s: 0,
@@ -83,6 +91,16 @@ impl Authenticator {
     /// Whether nobody comes in without a token.
     pub fn requires_token(&self) -> bool {
         self.config.requires_token
+    }
+
+    /// Whether the token may be the first message.
+    pub const fn takes_first_message(&self) -> bool {
+        self.config.takes_first_message
+    }
+
+    /// Whether a token is refused after the upgrade.
+    pub const fn refuses_after_upgrade(&self) -> bool {
+        self.config.refuses_after_upgrade
     }
 
     /// Who sends this request; `None` is somebody without a token, where none is needed. A token
