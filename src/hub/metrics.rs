@@ -12,6 +12,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::auth::Refusal;
 use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
@@ -160,6 +161,7 @@ fn of_all(stats: &Stats) -> Vec<MetricFamily> {
 /// What is said of tokens that came after the handshake.
 fn of_tokens(loops: &[Tallies]) -> [MetricFamily; 4] {
     let mut all = Tallies::default();
+    Refusal::ALL.iter().for_each(|refusal| all.add_refused(refusal.code(), 0)); // all are shown
     loops.iter().for_each(|tallies| all.add(tallies));
     all.refused.sort_unstable();
     let refused = all.refused.iter().map(|(code, count)| counter(&[("code", code)], *count));
