@@ -1,7 +1,7 @@
 //! A whole hub in memory, with members who speak Protobuf and one who speaks JSON. The input:
 //! pieces, each a byte that says whose it is, a byte that says how long, and then as many bytes of
-//! one message. Whatever comes, each member gets frames of its own kind that can be read, and nothing
-//! panics.
+//! one message. Whatever comes, each member gets frames of its own kind that can be read, and
+//! nothing panics.
 
 #![no_main]
 

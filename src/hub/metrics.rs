@@ -13,6 +13,7 @@ use prometheus::proto::{
 };
 
 use super::api::Counts;
+use super::auth::Refusal;
 use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
@@ -176,6 +177,7 @@ fn of_api(counts: &Counts) -> MetricFamily {
 /// What is said of tokens that came after the handshake.
 fn of_tokens(loops: &[Tallies]) -> [MetricFamily; 4] {
     let mut all = Tallies::default();
+    Refusal::ALL.iter().for_each(|refusal| all.add_refused(refusal.code(), 0)); // all are shown
     loops.iter().for_each(|tallies| all.add(tallies));
     all.refused.sort_unstable();
     let refused = all.refused.iter().map(|(code, count)| counter(&[("code", code)], *count));

@@ -279,7 +279,10 @@ mod tests {
             echo: Some(false),
             token: Some("t".into()),
         };
-        let expected = r#"{"type":"text","id":7,"room":"a\"b","user":"u","content":{"a": [1, "\u00e9"]},"sender":"s","seq":18446744073709551615,"timestamp":0,"echo":false,"token":"t"}"#;
+        let expected = concat!(
+            r#"{"type":"text","id":7,"room":"a\"b","user":"u","content":{"a": [1, "\u00e9"]},"#,
+            r#""sender":"s","seq":18446744073709551615,"timestamp":0,"echo":false,"token":"t"}"#,
+        );
         assert_eq!(json(&whole).as_deref(), Ok(expected));
         assert_eq!(json(&Command::default()).as_deref(), Ok(r#"{"type":""}"#));
         let newer = Command { kind: 1000, ..Command::default() };

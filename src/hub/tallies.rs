@@ -30,7 +30,7 @@ impl Tallies {
         }
     }
 
-    fn add_refused(&mut self, code: &'static str, count: u64) {
+    pub(super) fn add_refused(&mut self, code: &'static str, count: u64) {
         match self.refused.iter_mut().find(|(other, _)| *other == code) {
             Some((_, sum)) => *sum += count,
             None => self.refused.push((code, count)),

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_limit_is_lifted_between_two_messages_of_one_read() {
         let mut spare = Spare::default();
-        let mut both = [message(9), message(20 << 10)].concat();
+        let mut both = [message(200), message(20 << 10)].concat();
         let mut inbound = limited();
         let mut events = inbound.receive(&SETTINGS, &mut spare, &mut both);
         assert!(matches!(events.next(), Some(Ok(Event::Message(_)))));

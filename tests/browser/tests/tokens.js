@@ -28,7 +28,7 @@ async function guarded(tabs, act, ...flags) {
   try {
     await act(server);
   } finally {
-    await server.stop();
+    await server.stop('SIGKILL'); // its pages are left as they are
   }
 }
 
@@ -134,7 +134,10 @@ export const tokens = {
           const page = await chat(tabs, 'ann', bearer);
           await eventually(() => state(page), 'offline');
           assert.match(await banner(page), words);
-          if (!bearer) await page.screenshot({ path: join(SCREENSHOTS, 'refused.png') });
+          assert(await page.locator('#banner').isVisible());
+          if (bearer) continue;
+          await new Promise((resolve) => { setTimeout(resolve, 800); }); // it comes with a delay
+          await page.screenshot({ path: join(SCREENSHOTS, 'refused.png') });
         }
       }, ...flags);
     }
