@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::api;
-use super::auth::{Refusal, first_message};
+use super::auth::{Refusal, UNAUTHENTICATED_BYTES_MAX, first_message};
 use super::command::{Command, Fault, check_name};
 use super::config::Config;
 use super::control::Control;
@@ -348,6 +348,10 @@ impl<P: Platform> Handler<P> for Hub {
             }
         }
         Verdict::Accept(acceptance, Session(Kind::Newcomer(Box::new(newcomer))))
+    }
+
+    fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
+        len <= UNAUTHENTICATED_BYTES_MAX || api::may_send(request, &self.door)
     }
 
     fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {

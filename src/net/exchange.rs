@@ -128,23 +128,31 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let offer = Offer::from_request(&head)?;
         let body_len = match body_len(&head, config.body_bytes_max) {
             Ok(len) => len,
-            Err(error) => {
-                let response = self.handler.unread(&head, error);
-                self.refuse(index, &response);
-                return Ok(Step::Ended);
-            }
+            Err(error) => return Ok(self.leave_unread(index, &head, error)),
         };
         let len = head_len + body_len;
-        let Some(body) = bytes.get(head_len..len) else {
-            *scan = HeadScan::new(); // the head is read once more, when the body is there
-            return Ok(Step::More(len));
-        };
+        let body = bytes.get(head_len..len);
         let id = self.peers.id(index);
         let (stream, clock) = (&self.peers.table[index].stream, &self.peers.clock);
         let proxied = self.peers.proxied.find(id);
-        let request = Request { id, head, offer, body, stream, proxied, clock };
+        let seen = body.unwrap_or_default();
+        let request = Request { id, head, offer, body: seen, stream, proxied, clock };
+        if body.is_none() {
+            if !self.handler.waits_for(&request, body_len) {
+                return Ok(self.leave_unread(index, &head, HttpError::BodyTooLarge));
+            }
+            *scan = HeadScan::new(); // the head is read once more, when the body is there
+            return Ok(Step::More(len));
+        }
         let verdict = decided.unwrap_or_else(|| self.handler.request(&request));
         self.apply(index, &head, offer.as_ref(), len, verdict)
+    }
+
+    /// Answers a request whose body is not taken, and ends the connection.
+    fn leave_unread(&mut self, index: usize, head: &http::Request<'_>, error: HttpError) -> Step {
+        let response = self.handler.unread(head, error);
+        self.refuse(index, &response);
+        Step::Ended
     }
 
     /// Carries out a verdict.

@@ -30,6 +30,14 @@ pub trait Handler<P: Platform = Os>: Sized {
         }
     }
 
+    /// The head of a request is there, and its body of `len` bytes is not: whether it is to be
+    /// held until it is. It is no longer than [`Config::body_bytes_max`](super::Config). The
+    /// default holds it.
+    fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
+        let _ = (request, len);
+        true
+    }
+
     /// A request's body is not taken: the answer, after which the connection ends. The default
     /// says the fault as text.
     fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
