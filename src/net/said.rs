@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::sampling::{LINES_PER_SECOND_MAX, Sampling};
-use super::{Cause, Clock, CloseReason, ConnectionId, Peers, Platform, Stream};
+use super::{Cause, Clock, CloseReason, ConnectionId, Peers, Platform};
 
 /// The lines that come in crowds.
 #[derive(Debug, Default)]
@@ -42,8 +42,8 @@ impl<S, P: Platform> Peers<S, P> {
     pub(super) fn say_refused(&mut self, index: usize, status: u16) {
         self.stats.refuse(status);
         if self.said.refused.admits(self.clock.now()) {
-            let (id, remote) = (self.id(index), self.table[index].stream.remote_addr());
-            tracing::info!(%id, ?remote, status, "refused");
+            let id = self.id(index);
+            tracing::info!(%id, remote = ?self.remote_addr(id), status, "refused");
         }
     }
 
