@@ -95,8 +95,8 @@ fn the_page_passes_and_the_metrics_do_not() {
     }
 }
 
-/// HAProxy asks every two seconds whether the server is ready, and gives up on it when it has failed
-/// three times.
+/// HAProxy asks every two seconds whether the server is ready, and gives up on it when it has
+/// failed three times.
 #[test]
 fn haproxys_health_checks_are_answered() {
     thread::scope(|scope| {
