@@ -143,8 +143,7 @@ fn config(
     let builder = match files.client_roots(contents)? {
         None => builder.with_no_client_auth(),
         Some(roots) => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let verifier = if files.is_client_certificate_required {
                 verifier
             } else {

@@ -61,9 +61,7 @@ impl Connector {
     /// What rustls says of its own defaults.
     pub fn insecure() -> Result<Self, TlsError> {
         let everybody = Arc::new(Everybody);
-        Self::new(|builder| {
-            Ok(builder.dangerous().with_custom_certificate_verifier(everybody))
-        })
+        Self::new(|builder| Ok(builder.dangerous().with_custom_certificate_verifier(everybody)))
     }
 
     /// The same, with a certificate to show to servers that ask for one.

@@ -55,8 +55,8 @@ impl Files {
         let keys = pairs.map(|((certificate_path, key_path), (certificate, key))| {
             let chain = certificates(certificate_path, certificate)?;
             let no_key = |fault: String| TlsError::Key { path: key_path.clone(), fault };
-            let key = PrivateKeyDer::from_pem_slice(key)
-                .map_err(|error| no_key(format!(": {error}")))?;
+            let key =
+                PrivateKeyDer::from_pem_slice(key).map_err(|error| no_key(format!(": {error}")))?;
             CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
                     certificate: certificate_path.clone(),

@@ -201,7 +201,9 @@ impl Session {
         let advanced = advanced.map_err(invalid)?;
         self.is_open |= advanced.is_open;
         self.has_ended |= advanced.has_ended;
-        let rest = &incoming[advanced.used..len];
+        // What stands behind the end is nobody's.
+        let used = if advanced.has_ended { len } else { advanced.used };
+        let rest = &incoming[used..len];
         if rest.len() > KEPT_BYTES_MAX {
             return Err(invalid("a handshake message is too long"));
         }
@@ -346,10 +348,7 @@ fn gather<'a>(slices: &'a [IoSlice<'_>], taken: usize, plain: &'a mut Vec<u8>) -
 }
 
 /// What a write took: nothing, where the socket is full.
-fn taken(
-    write: &mut impl FnMut(&[u8]) -> io::Result<usize>,
-    bytes: &[u8],
-) -> io::Result<usize> {
+fn taken(write: &mut impl FnMut(&[u8]) -> io::Result<usize>, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
