@@ -109,6 +109,9 @@ impl Records {
 trait Process {
     type Data;
 
+    /// Whether something is to be encoded.
+    fn has_to_say(&self) -> bool;
+
     fn process<'c, 'i>(
         &'c mut self,
         incoming: &'i mut [u8],
@@ -117,6 +120,10 @@ trait Process {
 
 impl Process for UnbufferedServerConnection {
     type Data = ServerConnectionData;
+
+    fn has_to_say(&self) -> bool {
+        self.wants_write()
+    }
 
     fn process<'c, 'i>(
         &'c mut self,
@@ -128,6 +135,10 @@ impl Process for UnbufferedServerConnection {
 
 impl Process for UnbufferedClientConnection {
     type Data = ClientConnectionData;
+
+    fn has_to_say(&self) -> bool {
+        self.wants_write()
+    }
 
     fn process<'c, 'i>(
         &'c mut self,
@@ -144,7 +155,6 @@ fn advance<C: Process>(
     sink: &mut Sink<'_>,
 ) -> Result<Advanced, Error> {
     let mut advanced = Advanced::default();
-    let mut fault = None;
     loop {
         let status = conn.process(&mut incoming[advanced.used..]);
         let (mut discard, mut is_done) = (status.discard, false);
@@ -171,15 +181,31 @@ fn advance<C: Process>(
             }
             Ok(ConnectionState::BlockedHandshake) => is_done = true,
             Ok(_) => return Err(Error::General("early data, which was not agreed on".into())),
-            // The alert that says so comes next.
-            Err(error) if fault.is_none() => fault = Some(error),
-            Err(_) => is_done = true,
+            Err(error) => {
+                let rest = &mut incoming[advanced.used + discard..];
+                say_why(conn, rest, out)?;
+                return Err(error);
+            }
         }
         advanced.used += discard;
         if is_done {
-            return fault.map_or(Ok(advanced), Err);
+            return Ok(advanced);
         }
     }
+}
+
+/// After a fault: the alert about it, and what was to be said before. Nothing more is asked of
+/// rustls then: it would find the same fault again.
+fn say_why<C: Process>(conn: &mut C, incoming: &mut [u8], out: &mut Outgoing) -> Result<(), Error> {
+    while conn.has_to_say() {
+        match conn.process(incoming).state? {
+            ConnectionState::EncodeTlsData(mut data) => {
+                out.append(|room| data.encode(room).map_err(|error| room_to_encode(&error)))?;
+            }
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 fn speak<C: Process>(

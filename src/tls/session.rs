@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -27,6 +28,15 @@ const BATCH_BYTES: usize = 64 << 10;
 /// From this length on, in bytes, a slice is encrypted where it stands. Shorter ones are put
 /// together, so that they share records.
 const DIRECT_BYTES: usize = 16 << 10;
+
+/// What stands before the payload of a record, in bytes.
+const HEADER_BYTES: usize = 5;
+
+/// What a record can be: change_cipher_spec, alert, handshake, application_data.
+const RECORD_TYPES: RangeInclusive<u8> = 20..=23;
+
+/// What a record may hold, in bytes, with what encryption adds (RFC 5246 section 6.2.3).
+const RECORD_BYTES_MAX: usize = (16 << 10) + (2 << 10);
 
 /// The buffers that all connections of a thread share.
 #[derive(Debug)]
@@ -64,6 +74,8 @@ pub(crate) struct Session {
     is_open: bool,
     has_ended: bool,
     has_said_end: bool,
+    /// A fault was found: there is no more to be had of rustls.
+    has_failed: bool,
 }
 
 /// Bytes of which the front is gone.
@@ -114,6 +126,7 @@ impl Session {
             is_open: false,
             has_ended: false,
             has_said_end: false,
+            has_failed: false,
         }
     }
 
@@ -164,16 +177,35 @@ impl Session {
         if self.has_ended {
             return Ok(Received::End);
         }
-        let kept = self.incoming.len();
-        scratch.incoming[..kept].copy_from_slice(&self.incoming);
-        let free = &mut scratch.incoming[kept..][..READ_BYTES];
+        if self.has_failed {
+            return Err(invalid("the connection has failed"));
+        }
+        let free = &mut scratch.incoming[self.incoming.len()..][..READ_BYTES];
         let free_len = free.len();
         let count = read(free)?;
         if count == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        let len = self.take(scratch, kept + count, room)?;
+        let len = self.arrive(scratch, count, room)?;
         Ok(Received::Plain(len, count == free_len))
+    }
+
+    /// `count` new bytes stand in the shared buffer, behind where those go that are kept. Those of
+    /// a record that is not whole yet are only put by: each costs once what it costs.
+    fn arrive(
+        &mut self,
+        scratch: &mut Scratch,
+        count: usize,
+        room: &mut [u8],
+    ) -> io::Result<usize> {
+        let kept = self.incoming.len();
+        let new = &scratch.incoming[kept..][..count];
+        if kept + count < record_len(&self.incoming, new) {
+            self.incoming.extend_from_slice(new);
+            return Ok(0);
+        }
+        scratch.incoming[..kept].copy_from_slice(&self.incoming);
+        self.take(scratch, kept + count, room)
     }
 
     /// Takes bytes that somebody else has read.
@@ -181,11 +213,9 @@ impl Session {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub(crate) fn give(&mut self, scratch: &mut Scratch, bytes: &[u8]) -> io::Result<()> {
-        let kept = self.incoming.len();
         for part in bytes.chunks(READ_BYTES) {
-            scratch.incoming[..kept].copy_from_slice(&self.incoming);
-            scratch.incoming[kept..][..part.len()].copy_from_slice(part);
-            self.take(scratch, kept + part.len(), &mut [])?;
+            scratch.incoming[self.incoming.len()..][..part.len()].copy_from_slice(part);
+            self.arrive(scratch, part.len(), &mut [])?;
         }
         Ok(())
     }
@@ -198,6 +228,7 @@ impl Session {
         let advanced = self.records.advance(&mut incoming[..len], outgoing, &mut sink);
         let plain_len = sink.len;
         self.outgoing.bytes.extend_from_slice(outgoing.bytes());
+        self.has_failed |= advanced.is_err();
         let advanced = advanced.map_err(invalid)?;
         self.is_open |= advanced.is_open;
         self.has_ended |= advanced.has_ended;
@@ -237,7 +268,7 @@ impl Session {
         slices: &[IoSlice<'_>],
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        if !self.is_open || self.has_said_end {
+        if !self.is_open || self.has_said_end || self.has_failed {
             return Err(ErrorKind::NotConnected.into());
         }
         if !self.flush(&mut write)? {
@@ -251,7 +282,9 @@ impl Session {
                 return Ok(taken);
             }
             outgoing.clear();
-            self.records.say(&mut self.incoming, Say::Data(batch), outgoing).map_err(invalid)?;
+            let said = self.records.say(&mut self.incoming, Say::Data(batch), outgoing);
+            self.has_failed |= said.is_err();
+            said.map_err(invalid)?;
             taken += batch.len();
             self.write_or_keep(outgoing.bytes(), &mut write)?;
             if self.owes() {
@@ -283,12 +316,15 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::InvalidData`] where the connection has failed.
     pub(crate) fn say_end(&mut self, scratch: &mut Scratch) -> io::Result<()> {
-        if !self.is_open || std::mem::replace(&mut self.has_said_end, true) {
+        let is_said = std::mem::replace(&mut self.has_said_end, true);
+        if !self.is_open || is_said || self.has_failed {
             return Ok(());
         }
         let outgoing = &mut scratch.outgoing;
         outgoing.clear();
-        self.records.say(&mut self.incoming, Say::End, outgoing).map_err(invalid)?;
+        let said = self.records.say(&mut self.incoming, Say::End, outgoing);
+        self.has_failed |= said.is_err();
+        said.map_err(invalid)?;
         self.outgoing.bytes.extend_from_slice(outgoing.bytes());
         Ok(())
     }
@@ -345,6 +381,24 @@ fn gather<'a>(slices: &'a [IoSlice<'_>], taken: usize, plain: &'a mut Vec<u8>) -
         }
     }
     plain
+}
+
+/// How long the record is that begins with `front` and goes on with `rest`, as far as that is known
+/// (RFC 8446 section 5.1: type, version, and two bytes of length). None at all, where it is no
+/// record: rustls is to say what is wrong.
+fn record_len(front: &[u8], rest: &[u8]) -> usize {
+    let mut bytes = front.iter().chain(rest).copied();
+    if bytes.next().is_some_and(|kind| !RECORD_TYPES.contains(&kind)) {
+        return 0;
+    }
+    let mut length = bytes.skip(2);
+    match (length.next(), length.next()) {
+        (Some(high), Some(low)) => {
+            let len = usize::from(u16::from_be_bytes([high, low]));
+            if len > RECORD_BYTES_MAX { 0 } else { HEADER_BYTES + len }
+        }
+        _ => HEADER_BYTES,
+    }
 }
 
 /// What a write took: nothing, where the socket is full.
