@@ -240,7 +240,7 @@ impl<S: Stream> TlsStream<S> {
                 }
                 Received::Plain(0, _) => {}
                 Received::Plain(len, is_filled) => {
-                    *has_unread = is_filled || session.has_plain() || session.has_ended();
+                    *has_unread = is_filled || session.has_unread();
                     return Ok(len);
                 }
             }

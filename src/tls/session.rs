@@ -76,6 +76,8 @@ pub(crate) struct Session {
     has_said_end: bool,
     /// A fault was found: there is no more to be had of rustls.
     has_failed: bool,
+    /// The fault, until it is told: what came before it is handed out first.
+    fault: Option<Error>,
 }
 
 /// Bytes of which the front is gone.
@@ -127,6 +129,7 @@ impl Session {
             has_ended: false,
             has_said_end: false,
             has_failed: false,
+            fault: None,
         }
     }
 
@@ -140,9 +143,9 @@ impl Session {
         self.has_ended
     }
 
-    /// Whether there is plaintext to be had without a read.
-    pub(crate) const fn has_plain(&self) -> bool {
-        !self.plain.is_empty()
+    /// Whether there is something to be had without a read: plaintext, the end, or a fault.
+    pub(crate) const fn has_unread(&self) -> bool {
+        !self.plain.is_empty() || self.has_ended || self.has_failed
     }
 
     /// Whether ciphertext is still to be written.
@@ -167,7 +170,7 @@ impl Session {
         room: &mut [u8],
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<Received> {
-        if self.has_plain() {
+        if !self.plain.is_empty() {
             let rest = self.plain.rest();
             let count = rest.len().min(room.len());
             room[..count].copy_from_slice(&rest[..count]);
@@ -178,7 +181,8 @@ impl Session {
             return Ok(Received::End);
         }
         if self.has_failed {
-            return Err(invalid("the connection has failed"));
+            let fault = self.fault.take().map(invalid);
+            return Err(fault.unwrap_or_else(|| invalid("the connection has failed")));
         }
         let free = &mut scratch.incoming[self.incoming.len()..][..READ_BYTES];
         let free_len = free.len();
@@ -228,8 +232,17 @@ impl Session {
         let advanced = self.records.advance(&mut incoming[..len], outgoing, &mut sink);
         let plain_len = sink.len;
         self.outgoing.bytes.extend_from_slice(outgoing.bytes());
-        self.has_failed |= advanced.is_err();
-        let advanced = advanced.map_err(invalid)?;
+        let advanced = match advanced {
+            Ok(advanced) => advanced,
+            Err(fault) => {
+                self.has_failed = true;
+                if plain_len == 0 {
+                    return Err(invalid(fault));
+                }
+                self.fault = Some(fault);
+                return Ok(plain_len);
+            }
+        };
         self.is_open |= advanced.is_open;
         self.has_ended |= advanced.has_ended;
         // What stands behind the end is nobody's.
