@@ -9,7 +9,7 @@ use crate::handshakes::metric;
 use crate::peer::{BOTH, config, connect, dial, echo, open};
 
 #[test]
-fn plain_http_on_a_tls_port_is_told_so() {
+fn row_015_plain_http_on_a_tls_port_is_told_so() {
     let authority = Authority::new();
     let flags = authority.pair("server", &["localhost"]).flags();
     let server = Server::serve(&words(&flags));
@@ -45,7 +45,7 @@ fn plain_and_tls_share_a_port_where_that_is_asked_for() {
 }
 
 #[test]
-fn garbage_is_cut_and_counted() {
+fn row_015_garbage_is_cut_and_counted() {
     let authority = Authority::new();
     let flags = authority.pair("server", &["localhost"]).flags();
     let server = Server::serve(&words(&flags));

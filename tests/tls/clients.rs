@@ -54,7 +54,7 @@ fn messages_of_all_sizes_over_wss() {
 
 /// Class A17: a client that does not look whom it speaks with.
 #[test]
-fn a17_a_certificate_of_another_name_is_refused() {
+fn row_026_a17_a_certificate_of_another_name_is_refused() {
     let authority = Authority::new();
     let flags = authority.pair("server", &["other.example", "127.0.0.2"]).flags();
     let server = Server::serve(&words(&flags));
@@ -71,7 +71,7 @@ fn a17_a_certificate_of_another_name_is_refused() {
 }
 
 #[test]
-fn a17_certificates_of_strangers_and_of_yesterday_are_refused() {
+fn row_026_a17_certificates_of_strangers_and_of_yesterday_are_refused() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let names = ["127.0.0.1"];
     for (pair, fault) in [
@@ -138,6 +138,18 @@ fn scripted(
         }
     });
     format!("wss://{addr}/")
+}
+
+#[test]
+fn row_027_sni_is_sent() {
+    let authority = Authority::new();
+    let (told, heard) = std::sync::mpsc::channel();
+    let url = scripted(&authority.pair("server", &["localhost"]), move |stream| {
+        let _ = told.send(stream.conn.server_name().map(str::to_owned)); // the test may be over
+    });
+    let url = url.replace("127.0.0.1", "localhost");
+    open(&trusting(&authority), &url).expect("opened");
+    assert_eq!(heard.recv().expect("a handshake").as_deref(), Some("localhost"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn metric(authority: &Authority, server: &Server, name: &str) -> f64 {
 }
 
 #[test]
-fn both_versions_with_alpn() {
+fn row_099_both_versions_with_alpn() {
     let authority = Authority::new();
     let flags = authority.pair("server", &["localhost"]).flags();
     let server = Server::echo(&words(&flags));
