@@ -18,6 +18,9 @@ use crate::tls::{Acceptor, Connector, Received, Scratch, Session};
 /// The type of a record that begins a handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
+/// How many reads without plaintext are one after another in a turn: records may be empty.
+const EMPTY_READS_MAX: u32 = 8;
+
 /// A platform with TLS over the streams of another.
 #[derive(Debug)]
 pub struct Tls<P = Os>(PhantomData<P>);
@@ -207,7 +210,7 @@ impl<S: Stream> TlsStream<S> {
     fn read_session(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Self { socket, phase, shared, has_unread, .. } = self;
         let Phase::Session(session) = phase else { return Ok(0) };
-        loop {
+        for _ in 0..EMPTY_READS_MAX {
             let was_open = session.is_open();
             if !was_open {
                 let left = shared.steps_left.get();
@@ -245,6 +248,7 @@ impl<S: Stream> TlsStream<S> {
                 }
             }
         }
+        Err(ErrorKind::ResourceBusy.into())
     }
 
     /// Keeps what went wrong, for who asks, and counts it.
