@@ -212,11 +212,8 @@ impl<S: Stream> TlsStream<S> {
         let Phase::Session(session) = phase else { return Ok(0) };
         for _ in 0..EMPTY_READS_MAX {
             let was_open = session.is_open();
-            if !was_open {
-                let left = shared.steps_left.get();
-                if left == 0 {
-                    return Err(ErrorKind::ResourceBusy.into());
-                }
+            if !was_open && shared.steps_left.get() == 0 {
+                break;
             }
             let mut count = 0;
             let received =
@@ -229,10 +226,11 @@ impl<S: Stream> TlsStream<S> {
             }
             // An answer of a handshake, a key update, or an alert about what is wrong.
             let flushed = session.flush(|bytes| socket.write(bytes));
-            if !was_open && session.is_open() {
-                if let Some(acceptor) = &shared.setup.acceptor {
-                    acceptor.count_handshake(session.state().handshake_kind());
-                }
+            if !was_open
+                && session.is_open()
+                && let Some(acceptor) = &shared.setup.acceptor
+            {
+                acceptor.count_handshake(session.state().handshake_kind());
             }
             let received = received?;
             flushed?;

@@ -36,7 +36,7 @@ fn large_messages_over_narrow_sockets() {
         let config = Arc::new(config(&authority, &[version], None));
         let mut socket = open(narrow(&config, server.address()), "/");
         for len in [16_384, 16_385, 100_000, 2_000_000] {
-            let payload: Vec<u8> = (0..len).map(|at: usize| (at * 31 >> 3) as u8).collect();
+            let payload: Vec<u8> = (0..len).map(|at: usize| ((at * 31) >> 3) as u8).collect();
             socket.send(Message::binary(payload.clone())).expect("sent");
             let Message::Binary(back) = socket.read().expect("an answer") else {
                 panic!("no binary message")
