@@ -94,8 +94,12 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
     }
     let door = Arc::new(door);
     let config = Config { rooms_max: options.max_rooms, ..Config::default() };
+    let tls = options.server.tls.setup()?;
     let metrics = Metrics::default();
-    serving::run(&options.server, |index, mailboxes| {
+    if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
+        metrics.watch_tls(acceptor);
+    }
+    serving::run(&options.server, tls.as_ref(), |index, mailboxes| {
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
         hub.behind(Arc::clone(&door)).metrics(&metrics)
     })

@@ -77,7 +77,7 @@ impl Door {
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<Option<Box<Pass>>, Response> {
         let head = request.head();
         let client = self.client(request);
-        let is_secure = client.and_then(|client| client.is_secure).unwrap_or(false);
+        let is_secure = client.and_then(|client| client.is_secure).unwrap_or(request.is_secure());
         let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
         if let Some(hosts) = &self.hosts {
             hosts.check(head).map_err(Refusal::response)?;

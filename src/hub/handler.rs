@@ -268,6 +268,10 @@ impl Newcomer {
                 _ => {}
             }
         }
+        #[cfg(feature = "tls")]
+        if let Some(name) = request.client_certificate().and_then(crate::tls::subject_name) {
+            newcomer.name = Some(check_name(name)?.into());
+        }
         Ok(newcomer)
     }
 
