@@ -121,6 +121,7 @@ impl Hub {
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
         let payload = delivery.encode(&mut self.buffer);
         let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
+        self.desk.publish(number, payload.len());
         let all = self.publish(peers, &To::Room(room), &frame, without);
         self.done(peers, from, command, all)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::{self, Desk};
 use super::api;
 use super::auth::Refusal;
 use super::command::{Command, Fault, check_name};
@@ -14,7 +15,7 @@ use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::door::{Door, Pass};
-use super::limits::Ruling;
+use super::limits::{Place, Ruling};
 use super::mail::Mail;
 use super::members::{Home, Member};
 use super::metrics::Metrics;
@@ -23,7 +24,7 @@ use super::pages;
 use super::rooms::Rooms;
 use super::trace::{Trace, Traces};
 use crate::frame::CloseCode;
-use crate::handshake::Acceptance;
+use crate::handshake::{Acceptance, Offer};
 use crate::http::{self, HttpError, Response};
 use crate::net::{
     CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Peers, Platform, Request,
@@ -53,6 +54,18 @@ enum Kind {
     Newcomer(Box<Newcomer>),
     /// The number of a member.
     Member(u32),
+    /// It looks at the dashboard.
+    Viewer { _place: Option<Box<Place>> },
+}
+
+impl Session {
+    /// The number of the member, where it is one.
+    pub(super) const fn member(&self) -> Option<u32> {
+        match self.0 {
+            Kind::Member(number) => Some(number),
+            Kind::Echo(_) | Kind::Newcomer(_) | Kind::Viewer { .. } => None,
+        }
+    }
 }
 
 impl Default for Kind {
@@ -90,6 +103,7 @@ pub struct Hub {
     pub(super) buffer: Vec<u8>,
     pub(super) traces: Traces,
     pub(super) metrics: Metrics,
+    pub(super) desk: Desk,
     loop_index: usize,
 }
 
@@ -111,8 +125,8 @@ impl Hub {
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
         let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
-        let (buffer, traces) = (Vec::new(), Traces::default());
-        Self { config, door, rooms, others, buffer, traces, metrics, loop_index }
+        let (buffer, traces, desk) = (Vec::new(), Traces::default(), Desk::default());
+        Self { config, door, rooms, others, buffer, traces, metrics, desk, loop_index }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -234,6 +248,29 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// A handshake of who wants to look.
+    fn viewer(&self, request: &Request<'_>) -> Verdict<Session> {
+        let Some(offer) = request.offer() else { return Verdict::Respond(pages::not_found()) };
+        match self.door.admit_viewer(request) {
+            Ok(place) => {
+                let session = Session(Kind::Viewer { _place: place.map(Box::new) });
+                Verdict::Accept(acceptance(offer, admin::SUBPROTOCOL), session)
+            }
+            Err(response) => Verdict::Respond(response),
+        }
+    }
+}
+
+/// The answer to a handshake. A browser fails where it offered subprotocols and none was chosen;
+/// its token is never the one.
+fn acceptance(offer: &Offer<'_>, spoken: &'static str) -> Acceptance {
+    match offer.choose(&[spoken]) {
+        Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
+        None => Acceptance::new(),
+    }
+}
+
 impl Newcomer {
     fn of(request: &Request<'_>) -> Result<Self, Fault> {
         let head = request.head();
@@ -256,13 +293,17 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            if api::owns(request.head().path()) {
+            let head = request.head();
+            if api::owns(head.path()) {
                 return self.api(request);
             }
-            let response = self.metrics.respond(request.head());
-            return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
+            let response = self.metrics.respond(head).or_else(|| self.door.answer_access(head));
+            return Verdict::Respond(response.unwrap_or_else(|| pages::respond(head)));
         };
         let path = request.head().path();
+        if path == admin::PATH {
+            return self.viewer(request);
+        }
         if !matches!(path, "/" | "/ws" | "/echo") {
             return self.turn_away(request, pages::not_found());
         }
@@ -278,12 +319,7 @@ impl<P: Platform> Handler<P> for Hub {
             Ok(pass) => Kind::Newcomer(Box::new(Newcomer { pass, ..newcomer })),
             Err(response) => return self.turn_away(request, response),
         };
-        // A browser fails where it offered some and none was chosen; its token is never the one.
-        let acceptance = match offer.choose(&[SUBPROTOCOL]) {
-            Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
-            None => Acceptance::new(),
-        };
-        Verdict::Accept(acceptance, Session(kind))
+        Verdict::Accept(acceptance(offer, SUBPROTOCOL), Session(kind))
     }
 
     fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
@@ -299,6 +335,9 @@ impl<P: Platform> Handler<P> for Hub {
         let guest = peers.random_u64() % 1_000_000;
         let opened_s = (peers.unix_ms() / 1000) as u32;
         let Some(session) = peers.session_mut(id) else { return };
+        if matches!(session.0, Kind::Viewer { .. }) {
+            return self.greet_viewer(peers, id);
+        }
         let Kind::Newcomer(newcomer) = &mut session.0 else { return };
         let Newcomer { name, room, pass } = std::mem::take(&mut **newcomer);
         let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
@@ -320,7 +359,9 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn message(&mut self, peers: &mut Peers<Session, P>, from: ConnectionId, message: Message<'_>) {
+        self.desk.hear(from, message.payload.len());
         match (peers.session(from).map(|session| &session.0), message.kind) {
+            (Some(Kind::Viewer { .. }), _) => self.hear_viewer(peers, from, message.payload),
             (Some(Kind::Echo(_)), _) => self.echo(peers, from, message),
             (Some(Kind::Member(member)), MessageKind::Text) => {
                 let member = *member;
@@ -339,11 +380,11 @@ impl<P: Platform> Handler<P> for Hub {
     fn close(
         &mut self,
         peers: &mut Peers<Session, P>,
-        _: ConnectionId,
+        id: ConnectionId,
         session: Session,
         _: CloseReason<'_>,
     ) {
-        let Kind::Member(number) = session.0 else { return };
+        let Kind::Member(number) = session.0 else { return self.forget_viewer(id) };
         while let Some(member) = self.rooms.members.find(number)
             && let Some(seat) = member.seats.as_slice().last()
         {
@@ -358,13 +399,14 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn has_work(&self) -> bool {
-        self.others.has_untold()
+        self.others.has_untold() || self.desk.has_work()
     }
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
         self.end_expired(peers);
         self.metrics.publish(self.loop_index, peers.stats());
         self.others.tell();
+        self.tick_dashboard(peers);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::Slip;
 use super::delivery::Event;
 use super::handler::{Hub, Session};
 use super::task::Gathering;
@@ -29,6 +30,8 @@ pub(super) enum Letter {
     Ask(Arc<Gathering>),
     /// The answer to a request that was left pending.
     Respond { request: ConnectionId, response: Response },
+    /// About the dashboard.
+    Admin(Slip),
 }
 
 /// Whom a message is for.
@@ -56,6 +59,11 @@ impl Hub {
             }
             Letter::Say { to, sender, content } => {
                 for to in &to {
+                    if let To::Room(room) = to
+                        && let Some(room) = self.rooms.number(room)
+                    {
+                        self.desk.publish(room, content.get().len());
+                    }
                     let frame = self.text_frame(peers, to, &sender, &content);
                     self.publish(peers, to, &frame, None);
                 }
@@ -67,6 +75,7 @@ impl Hub {
             Letter::Respond { request, response } => {
                 peers.decide(request, Verdict::Respond(response));
             }
+            Letter::Admin(slip) => self.take_slip(peers, slip),
         }
     }
 }
