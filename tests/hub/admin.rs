@@ -133,7 +133,8 @@ fn a_viewer_sees_all_loops_together() {
 #[test]
 fn a_viewer_looks_at_a_connection_and_ends_it() {
     let place = guarded();
-    let (mut ann, _bob) = (place.person("/ws?room=a&name=ann"), place.person("/ws?room=a&name=bob"));
+    let (mut ann, _bob) =
+        (place.person("/ws?room=a&name=ann"), place.person("/ws?room=a&name=bob"));
     place.wait_for("a", 2);
     let mut viewer = viewer(&place);
     let mut ask = |command: &str| {
@@ -150,6 +151,7 @@ fn a_viewer_looks_at_a_connection_and_ends_it() {
     assert!(connection["address"].as_str().is_some_and(|it| it.starts_with("127.0.0.1:")));
     let end = format!(r#"{{"type":"disconnect","id":4,"connection":"{id}"}}"#);
     assert_eq!(ask(&end)["count"], 1);
+    assert_eq!(ann.next_of("system")["sender"], "bob");
     ann.0.expect_close(1008);
     drop(ann);
     place.wait_for("a", 1);

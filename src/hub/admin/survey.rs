@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::watch::Watch;
 use crate::hub::control::Control;
 use crate::hub::handler::{Hub, Session};
-use crate::hub::mail::{Letter, Mail};
+use crate::hub::mail::Letter;
 use crate::hub::members::Member;
 use crate::hub::task::MemberId;
 use crate::net::{ConnectionId, Peers, Platform, Stats};

@@ -5,19 +5,22 @@ import { bytes, clock, count, make, time } from './admin-words.js';
 
 const uPlot = globalThis.uPlot;
 const SPAN_S = 300;
+const SPAN_MIN_S = 60;
 const HEIGHT = 180;
+
+const POWERS_OF_TWO = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
 const CHARTS = [
   { id: 'messages', title: 'Messages a second', format: count,
     series: [['in', 'In', (now) => now.rates?.messages_in],
       ['out', 'Out', (now) => now.rates?.messages_out]] },
-  { id: 'bytes', title: 'Bytes a second', format: bytes,
+  { id: 'bytes', title: 'Bytes a second', format: bytes, incrs: POWERS_OF_TWO,
     series: [['in', 'In', (now) => now.rates?.bytes_in],
       ['out', 'Out', (now) => now.rates?.bytes_out]] },
   { id: 'times', title: 'Fan-out time and loop lag', format: time,
-    series: [['p99', '99 % within', (now) => now.fan_out.p99_us],
-      ['p50', 'half within', (now) => now.fan_out.p50_us],
-      ['lag', 'longest turn', (now) => Math.max(...now.loops.map((each) => each.lag_us))]] },
+    series: [['p99', 'Fan-out p99', (now) => now.fan_out.p99_us],
+      ['p50', 'p50', (now) => now.fan_out.p50_us],
+      ['lag', 'Lag', (now) => Math.max(...now.loops.map((each) => each.lag_us))]] },
   { id: 'connections', title: 'Open connections', format: count,
     series: [['open', 'Open', (now) => now.connections.open]] },
 ];
@@ -61,18 +64,18 @@ class Chart {
 
   build() {
     this.plot?.destroy();
-    const { format } = this.plan;
+    const { format, incrs } = this.plan;
     const axis = (values, more) => ({ stroke: colour('--muted'), gap: 6, ticks: { show: false },
       grid: { stroke: colour('--grid'), width: 1 }, font: '12px system-ui, sans-serif',
       values: (_, splits) => splits.map(values), ...more });
     this.plot = new uPlot({
-      width: this.place.clientWidth, height: HEIGHT, padding: [10, 6, 0, 0],
+      width: this.place.clientWidth, height: HEIGHT, padding: [10, 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { range: () => this.range() },
         y: { range: (_, __, max) => [0, (max || 1) * 1.12] } },
       axes: [axis((at) => clock(at * 1000), { size: 28, space: 70, incrs: [15, 30, 60, 120],
-        grid: { show: false } }), axis(format, { size: 64, space: 36 })],
+        grid: { show: false } }), axis(format, { size: 64, space: 36, ...(incrs && { incrs }) })],
       series: [{}, ...this.plan.series.map((_, index) => {
         const { colour: stroke, fill, ...style } = STYLES[index];
         return { stroke: colour(stroke), fill: fill && index === 0 ? colour(fill) : undefined,
@@ -85,7 +88,8 @@ class Chart {
 
   range() {
     const last = this.at.at(-1) ?? Date.now() / 1000;
-    return [last - SPAN_S, last];
+    const span = Math.min(SPAN_S, Math.max(SPAN_MIN_S, last - (this.at[0] ?? last)));
+    return [last - span, last];
   }
 
   data() { return [this.at, ...this.values]; }

@@ -52,15 +52,15 @@ export const LEVELS = { normal: 'Load normal', busy: 'Busy', degraded: 'Degraded
   critical: 'Critical' };
 
 export const LIMITS = {
-  connections: ['Connections', whole],
-  connections_per_address: ['Connections of an address', whole],
-  connections_per_user: ['Connections of a user', whole],
-  handshakes: ['Handshakes a second', whole],
-  handshakes_per_address: ['Handshakes a second, one address', whole],
+  connections: ['Connections', count],
+  connections_per_address: ['Address: connections', count],
+  connections_per_user: ['User: connections', count],
+  handshakes: ['Handshakes/s', count],
+  handshakes_per_address: ['Address: handshakes/s', count],
   message_bytes: ['Longest message', bytes],
-  backlog_bytes: ['Owed to one peer', bytes],
-  rooms_per_connection: ['Rooms of a connection', whole],
-  messages_per_second: ['Messages a second, one connection', whole],
+  backlog_bytes: ['Peer: backlog', bytes],
+  rooms_per_connection: ['Peer: rooms', count],
+  messages_per_second: ['Peer: messages/s', count],
 };
 
 const CAUSES = { peer: 'Closed by the peer', protocol: 'Broke the protocol', lost: 'Lost without a word',

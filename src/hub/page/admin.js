@@ -16,16 +16,16 @@ const ROWS = 8;
 const rate = (name, format) => ({ rates }) => (rates ? format(rates[name]) : '–');
 const TILES = [
   ['Open connections', ({ connections }) => count(connections.open),
-    ({ connections: { handshake, closing } }) => `${whole(handshake)} opening, ${whole(closing)} closing`],
+    ({ connections: { handshake } }) => `and ${whole(handshake)} on HTTP`],
   ['Messages in', rate('messages_in', count), () => 'a second'],
-  ['Messages out', rate('messages_out', count), () => 'a second, each receiver'],
+  ['Messages out', rate('messages_out', count), () => 'a second'],
   ['Traffic out', rate('bytes_out', (number) => `${bytes(number)}/s`),
     ({ rates }) => (rates ? `in ${bytes(rates.bytes_in)}/s` : 'in –')],
   ['Fan-out', ({ fan_out: { p99_us: p99 } }) => (p99 == null ? '–' : time(p99)),
-    ({ fan_out: { count: many } }) => (many ? `99 % of ${plural(many, 'broadcast')}` : 'no broadcasts')],
+    ({ fan_out: { count: many } }) => (many ? '99 % within' : 'none just now')],
   ['Loop lag', ({ loops }) => time(Math.max(...loops.map((each) => each.lag_us))),
-    () => 'the longest turn'],
-  ['Backlog', (now) => bytes(now.backlog_bytes), () => 'owed to slow peers'],
+    () => 'longest turn'],
+  ['Backlog', (now) => bytes(now.backlog_bytes), () => 'of slow peers'],
   ['Rooms', ({ rooms }) => count(rooms.count), ({ members }) => plural(members, 'member')],
 ];
 
@@ -222,7 +222,7 @@ class Board {
     this.lists.limits.show(now.limits.map(({ name, max, used, met }) => {
       const [words, format] = LIMITS[name] ?? [name, whole];
       return { key: name, cells: [words, used == null ? '–' : format(used), format(max),
-        met == null ? '–' : whole(met)] };
+        met == null ? '–' : count(met)] };
     }));
     this.lists.events.show(events(now).map(([words, many]) => (
       { key: words, cells: [words, whole(many)] })));

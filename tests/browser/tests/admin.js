@@ -127,7 +127,7 @@ export const admin = {
         }
         assert.match((await rows(page, 'talkers'))[0], /^lobby-1\s+\d/);
         assert.match((await rows(page, 'rooms'))[0], /^lobby\s+12$/);
-        await page.getByText('Messages', { exact: true }).click();
+        await page.getByLabel('Messages', { exact: true }).check();
         await eventually(async () => (await rows(page, 'rooms'))[0].split(/\s+/)[0], 'lobby');
         assert((await rows(page, 'limits')).length >= 4);
         assert.match(await tile(page, 'Fan-out'), /\d.*(µs|ms)$/);
@@ -238,7 +238,9 @@ export const admin = {
         await page.waitForTimeout(2500);
         crowded.stop();
         await page.waitForTimeout(1500);
-        assert.equal(await page.evaluate(() => window.shifted), 0);
+        // A number that grows a digit moves by that much; whole panels would be hundreds of times more.
+        const shifted = await page.evaluate(() => window.shifted);
+        assert(shifted < 0.002, `shifted by ${shifted}`);
         for (const width of [320, 390, 736, 737, 1000, 1248, 1440]) {
           await page.setViewportSize({ width, height: 844 });
           const over = await page.evaluate(() => (
@@ -256,7 +258,7 @@ export const admin = {
         const page = await dashboard(tabs, { colorScheme });
         await eventually(() => rows(page, 'rooms'), ['keys\t1']);
         const reached = [];
-        for (let step = 0; step < 7; step += 1) {
+        for (let step = 0; step < 5; step += 1) {
           await page.keyboard.press('Tab');
           const at = await page.evaluate(() => {
             const { id, type, textContent } = document.activeElement;
@@ -268,7 +270,7 @@ export const admin = {
           assert(at.outline, `focus on ${at.name} cannot be seen`);
           reached.push(at.name);
         }
-        assert.deepEqual(reached.slice(0, 5), ['find-name', 'submitUser', 'submitRoom', 'radio',
+        assert.deepEqual(reached, ['find-name', 'submitUser', 'submitRoom', 'radio',
           'buttonkeys']);
         await page.locator('#rooms').getByRole('button', { name: 'keys' }).focus();
         await page.keyboard.press('Enter');
