@@ -69,7 +69,7 @@ class Chart {
       grid: { stroke: colour('--grid'), width: 1 }, font: '12px system-ui, sans-serif',
       values: (_, splits) => splits.map(values), ...more });
     this.plot = new uPlot({
-      width: this.place.clientWidth, height: HEIGHT, padding: [10, 28, 0, 0],
+      width: this.place.clientWidth, height: HEIGHT, padding: [10, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { range: () => this.range() },

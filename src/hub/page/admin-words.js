@@ -12,7 +12,7 @@ const scaled = (number, step, units) => {
 };
 
 export const count = (number) => (number < 10_000
-  ? Number(number.toFixed(1)).toLocaleString('en')
+  ? Number(number.toFixed(number < 100 ? 1 : 0)).toLocaleString('en')
   : scaled(number / 1000, 1000, ['k', 'M', 'G']));
 export const whole = (number) => number.toLocaleString('en');
 export const bytes = (number) => scaled(number, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB']);
@@ -32,7 +32,7 @@ export function duration(seconds) {
   return `${Math.max(0, Math.floor(seconds))}${SPACE}s`;
 }
 
-export const plural = (number, one, many = `${one}s`) => `${whole(number)} ${number === 1 ? one : many}`;
+export const plural = (number, one) => `${whole(number)} ${number === 1 ? one : `${one}s`}`;
 
 export function make(name, className, ...children) {
   const element = document.createElement(name);
@@ -44,7 +44,8 @@ export function make(name, className, ...children) {
 export const DENIALS = {
   wrong_key: 'The server does not take this key. Check it and try again.',
   missing_key: 'Enter a key first.',
-  no_api_key: 'This server has no API key, so the dashboard is closed. Start it with --api-key KEY.',
+  no_api_key: 'This server has no API key, so the dashboard is closed. Start it with '
+    + '--api-key KEY.',
   away: 'The server does not answer. Try again in a moment.',
 };
 
@@ -55,15 +56,16 @@ export const LIMITS = {
   connections: ['Connections', count],
   connections_per_address: ['Address: connections', count],
   connections_per_user: ['User: connections', count],
-  handshakes: ['Handshakes/s', count],
-  handshakes_per_address: ['Address: handshakes/s', count],
+  handshakes: ['Handshakes', count],
+  handshakes_per_address: ['Address: handshakes', count],
   message_bytes: ['Longest message', bytes],
   backlog_bytes: ['Peer: backlog', bytes],
   rooms_per_connection: ['Peer: rooms', count],
   messages_per_second: ['Peer: messages/s', count],
 };
 
-const CAUSES = { peer: 'Closed by the peer', protocol: 'Broke the protocol', lost: 'Lost without a word',
+const CAUSES = { peer: 'Closed by the peer', protocol: 'Broke the protocol',
+  lost: 'Lost without a word',
   pong_timeout: 'No answer to a ping', write_timeout: 'Read nothing for too long',
   close_timeout: 'No answer to a Close', backlogged: 'Read too slowly' };
 const STATUSES = { 400: 'bad request', 401: 'no token, or a wrong one', 403: 'not allowed',

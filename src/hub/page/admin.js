@@ -19,8 +19,7 @@ const TILES = [
     ({ connections: { handshake } }) => `and ${whole(handshake)} on HTTP`],
   ['Messages in', rate('messages_in', count), () => 'a second'],
   ['Messages out', rate('messages_out', count), () => 'a second'],
-  ['Traffic out', rate('bytes_out', (number) => `${bytes(number)}/s`),
-    ({ rates }) => (rates ? `in ${bytes(rates.bytes_in)}/s` : 'in –')],
+  ['Bytes out', rate('bytes_out', bytes), () => 'a second'],
   ['Fan-out', ({ fan_out: { p99_us: p99 } }) => (p99 == null ? '–' : time(p99)),
     ({ fan_out: { count: many } }) => (many ? '99 % within' : 'none just now')],
   ['Loop lag', ({ loops }) => time(Math.max(...loops.map((each) => each.lag_us))),
@@ -186,8 +185,8 @@ class Board {
   #show(now) {
     this.now = now;
     const { version, loops } = this.about ?? {};
-    $('server').textContent = `${location.host} · throng ${version} · ${plural(loops, 'loop')} · up ${
-      duration(now.uptime_s)}`;
+    $('server').textContent = [location.host, `throng ${version}`, plural(loops, 'loop'),
+      `up ${duration(now.uptime_s)}`].join(' · ');
     $('level').dataset.level = now.level;
     $('level').textContent = LEVELS[now.level] ?? now.level;
     this.tiles.show(now);
