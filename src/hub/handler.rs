@@ -223,6 +223,7 @@ impl Hub {
             Kind::Echo(pass) => pass.as_deref(),
             Kind::Newcomer(newcomer) => newcomer.pass.as_deref(),
             Kind::Member(number) => self.rooms.members.find(*number)?.pass.as_deref(),
+            Kind::Viewer { .. } => None,
         }
     }
 
@@ -257,7 +258,7 @@ impl Hub {
                 let session = Session(Kind::Viewer { _place: place.map(Box::new) });
                 Verdict::Accept(acceptance(offer, admin::SUBPROTOCOL), session)
             }
-            Err(response) => Verdict::Respond(response),
+            Err(response) => self.turn_away(request, response),
         }
     }
 }

@@ -124,9 +124,10 @@ export class Inspector {
     const view = this.#view;
     if (!this.asking) {
       this.asking = true;
-      $('inspector-words').textContent = 'End this connection? It gets Close 1008, after which a '
-        + 'throng.js client does not come back by itself.';
+      $('inspector-words').textContent = 'End this connection? It gets Close 1008, after which '
+        + 'most clients do not come back by themselves.';
       $('disconnect').textContent = 'Disconnect';
+      $('disconnect').classList.add('sure');
       $('keep').hidden = false;
       $('keep').focus();
       return;
@@ -148,6 +149,7 @@ export class Inspector {
     this.asking = false;
     $('inspector-words').textContent = '';
     $('disconnect').textContent = 'Disconnect…';
+    $('disconnect').classList.remove('sure');
     $('disconnect').disabled = false;
     $('keep').hidden = true;
   }

@@ -71,6 +71,9 @@ export const admin = {
     const page = await tabs.open({}, { path: '/admin' });
     await logIn(page, 'any-key-at-all-0123456789');
     await page.getByRole('alert').filter({ hasText: 'This server has no API key' }).waitFor();
+    const policy = (await fetch(`${tabs.server.url}/admin`)).headers.get('content-security-policy');
+    assert.match(policy, /^default-src 'self';/);
+    assert(!policy.includes('unsafe'), policy);
     assert.equal(await page.locator('#board').isVisible(), false);
   },
 
