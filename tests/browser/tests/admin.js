@@ -317,10 +317,10 @@ export const admin = {
       const wide = { viewport: { width: 1360, height: 900 } };
       const pages = { light: await open(wide), dark: await open({ ...wide, colorScheme: 'dark' }),
         phone: await open(PHONE), 'phone-dark': await open({ ...PHONE, colorScheme: 'dark' }) };
-      await pages.light.waitForTimeout(20_000);
+      await pages.light.waitForTimeout(5000);
       for (const [name, page] of Object.entries(pages)) {
         await page.bringToFront();
-        await page.waitForTimeout(1200);
+        await page.waitForTimeout(600);
         await shot(page, name);
         await shot(page, `${name}-whole`, { fullPage: true });
         await page.locator('#talkers').getByRole('button').first().click();
