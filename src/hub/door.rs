@@ -42,7 +42,8 @@ pub struct Door {
     pub flow: Option<FlowLimits>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
-    /// The keys that open the HTTP API; without any, only tokens do that have the right.
+    /// The keys that open the HTTP API and the dashboard. Without any, only tokens open the API
+    /// that have the right, and nothing opens the dashboard.
     pub api_keys: Option<ApiKeys>,
     /// How fast the HTTP API may be used.
     pub api_pace: ApiPace,
