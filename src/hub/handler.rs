@@ -395,7 +395,7 @@ impl<P: Platform> Handler<P> for Hub {
             Standing::Known => {}
             // There are no messages there to say it in.
             Standing::Unknown if path == "/echo" => {
-                return Verdict::Respond(Refusal::Missing.response());
+                return self.refuse_entry(request, Refusal::Missing.response());
             }
             // Nothing is inflated for it, and little is held.
             Standing::Unknown | Standing::Refused(_) => {
