@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::handshake::{Acceptance, HandshakeError, Offer};
-use crate::http::{self, Response};
+use crate::http::{self, HttpError, Response};
 use crate::proto::{Chunk, Close, Message, ProtocolError};
 
 use super::{Clock, ConnectionId, DialError, Os, Peers, Platform, Stream};
@@ -28,6 +28,20 @@ pub trait Handler<P: Platform = Os>: Sized {
             Some(_) => Verdict::accept(Self::Session::default()),
             None => Verdict::Respond(HandshakeError::Upgrade.response()),
         }
+    }
+
+    /// A request's body is not taken: the answer, after which the connection ends. The default
+    /// says the fault as text.
+    fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
+        let _ = head;
+        error.response()
+    }
+
+    /// The trace that a connection belongs to, for its lines in the log. Asked only where a line is
+    /// written. The default has none.
+    fn trace(&self, session: &Self::Session, id: ConnectionId) -> Option<String> {
+        let _ = (session, id);
+        None
     }
 
     /// A connection is open.

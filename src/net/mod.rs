@@ -20,6 +20,7 @@ mod event_loop;
 mod exchange;
 mod handler;
 mod id;
+mod limited;
 mod mailbox;
 mod os;
 mod peer;

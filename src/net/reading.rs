@@ -192,6 +192,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         while let Some(event) = events.next() {
             made += event.as_ref().map_or(0, Event::len);
             deliver(&mut self.handler, &mut self.peers, id, event);
+            if self.peers.takes_lift(id) {
+                events.lift_limit();
+            }
         }
         drop(events);
         if inbound.is_done() {
@@ -253,7 +256,7 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
 ) {
     let session = peers.find(id).and_then(|index| peers.table[index].session.take());
     if let Some(session) = session {
-        peers.say_closed(id, reason);
+        peers.say_closed(id, reason, || handler.trace(&session, id));
         handler.close(peers, id, session, reason);
     }
 }

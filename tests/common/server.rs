@@ -46,8 +46,13 @@ impl Server {
 
     /// `throng serve` that logs what `filter` says.
     pub fn serve_logging(filter: &str, flags: &[&str]) -> Server {
+        Server::serve_in(&[("THRONG_LOG", filter)], flags)
+    }
+
+    /// `throng serve` with these variables in its environment.
+    pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
         let mut command = Command::new(program());
-        command.env("THRONG_LOG", filter).arg("serve");
+        command.arg("serve").envs(environment.iter().copied());
         Server::start(command, flags)
     }
 
