@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use clap::Args;
 use throng::hub::address::{TrustedNetwork, TrustedProxies};
-use throng::hub::auth::{AuthConfig, Authenticator, Issuer, watch};
+use throng::hub::auth::{ApiKeys, AuthConfig, Authenticator, Issuer, watch};
 use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate};
 use throng::hub::origin::Origins;
-use throng::hub::{Config, Door, Hub, Metrics};
+use throng::hub::{ApiPace, Config, Door, Hub, Metrics};
 
 use super::options::ServerOptions;
 use super::serving;
@@ -55,6 +55,20 @@ pub struct ServeOptions {
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
+    /// Key that opens the HTTP API at /api, at least 16 bytes: `Authorization: Bearer KEY`. May be
+    /// given more than once.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "THRONG_API_KEY",
+        hide_env_values = true,
+        help_heading = "HTTP API"
+    )]
+    api_key: Vec<String>,
+    /// Most requests to the HTTP API, a second; more get 429.
+    #[arg(long, value_name = "N", help_heading = "HTTP API", default_value_t = 10_000,
+        value_parser = 1..=1_000_000)]
+    api_rate: i64,
     /// Most connections of an address (of IPv6: a /64); one more gets 429.
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=i64::from(u32::MAX))]
     max_connections_per_ip: Option<i64>,
@@ -96,6 +110,10 @@ impl ServeOptions {
             gate: self.gate(),
             flow: self.flow(),
             authenticator: self.authenticator()?,
+            api_keys: (!self.api_key.is_empty())
+                .then(|| ApiKeys::new(&self.api_key))
+                .transpose()?,
+            api_pace: count(Some(self.api_rate)).map(rate).map(ApiPace::new).unwrap_or_default(),
         })
     }
 

@@ -18,6 +18,7 @@ pub(super) enum Delivery<'a> {
         sender: &'a str,
         members: &'a [&'a str],
         count: usize,
+        traceparent: String,
         timestamp: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<u64>,

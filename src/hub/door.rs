@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Client, TrustedProxies};
-use super::auth::{Authenticator, Identity, Refusal, Token};
+use super::api::ApiPace;
+use super::auth::{ApiKeys, Authenticator, Identity, Refusal, Token};
 use super::command::Fault;
 use super::hosts::Hosts;
 use super::limits::{Flow, FlowLimits, Gate, Place, Ruling};
 use super::origin::{Origins, Scheme};
+use super::trace::Trace;
 use crate::http::Response;
 use crate::net::Request;
 
@@ -40,12 +42,18 @@ pub struct Door {
     pub flow: Option<FlowLimits>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
+    /// The keys that open the HTTP API; without any, only tokens do that have the right.
+    pub api_keys: Option<ApiKeys>,
+    /// How fast the HTTP API may be used.
+    pub api_pace: ApiPace,
 }
 
 /// What is kept of somebody of whom something was asked. Its place is free when it is dropped.
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) identity: Option<Identity>,
+    /// The trace that the handshake has brought.
+    pub(super) trace: Option<Box<Trace>>,
     pub(super) standing: Standing,
     flow: Flow,
     place: Option<Place>,
@@ -96,9 +104,10 @@ impl Door {
         if let (Some(place), Some(identity)) = (&mut place, &identity) {
             place.take_user(&identity.sub).map_err(|refusal| refusal.response())?;
         }
-        let is_plain = identity.is_none() && standing == Standing::Known;
+        let trace = Trace::of(head).map(Box::new);
+        let is_plain = identity.is_none() && standing == Standing::Known && trace.is_none();
         let is_kept = !is_plain || place.is_some() || self.flow.is_some();
-        let pass = || Box::new(Pass { identity, standing, flow: Flow::default(), place });
+        let pass = || Box::new(Pass { identity, trace, standing, flow: Flow::default(), place });
         Ok(is_kept.then(pass))
     }
 
@@ -151,7 +160,14 @@ impl Door {
         }
     }
 
-    fn client(&self, request: &Request<'_>) -> Option<Client> {
+    /// How a request has come.
+    pub(super) fn scheme(&self, request: &Request<'_>) -> Scheme {
+        let is_secure = self.client(request).and_then(|client| client.is_secure);
+        if is_secure.unwrap_or(false) { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Who sends a request.
+    pub(super) fn client(&self, request: &Request<'_>) -> Option<Client> {
         let peer = request.remote_addr()?;
         Some(self.proxies.client(peer.ip(), request.head()))
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::auth::{Refusal, first_message};
+use super::api;
+use super::auth::{Refusal, UNAUTHENTICATED_BYTES_MAX, first_message};
 use super::command::{Command, Fault, check_name};
 use super::config::Config;
 use super::control::Control;
@@ -24,10 +25,11 @@ use super::protobuf;
 use super::rooms::Rooms;
 use super::tallies::Tallies;
 use super::terms::Terms;
+use super::trace::{Trace, Traces};
 use super::wire::Wire;
 use crate::frame::CloseCode;
 use crate::handshake::Acceptance;
-use crate::http::Response;
+use crate::http::{self, HttpError, Response};
 use crate::net::{
     CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Peers, Platform, Request,
     Verdict,
@@ -89,11 +91,12 @@ pub struct Hub {
     pub(super) others: Outbox,
     /// What is being said.
     pub(super) buffer: Vec<u8>,
+    pub(super) traces: Traces,
+    pub(super) metrics: Metrics,
     /// When connections have to end.
     pub(super) terms: Terms,
     pub(super) tallies: Tallies,
     loop_index: usize,
-    metrics: Metrics,
 }
 
 impl Hub {
@@ -115,7 +118,8 @@ impl Hub {
         let others = Outbox::new(loop_index, mailboxes);
         let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
         let (terms, tallies, buffer) = (Terms::default(), Tallies::default(), Vec::new());
-        Self { config, door, rooms, others, buffer, terms, tallies, loop_index, metrics }
+        let traces = Traces::default();
+        Self { config, door, rooms, others, buffer, traces, metrics, terms, tallies, loop_index }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -168,7 +172,8 @@ impl Hub {
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
         if fault != Fault::OVERLOADED && member.is_at_fault(minute, max) {
-            tracing::debug!(id = %member.id, "closed for too many faults");
+            let trace = self.traces.of_connection(member.id, member.trace());
+            tracing::debug!(id = %member.id, %trace, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
     }
@@ -218,6 +223,22 @@ impl Hub {
             }
         }
         false
+    }
+
+    /// What the door has kept of a connection.
+    pub(super) fn pass_of<'a>(&'a self, session: &'a Session) -> Option<&'a Pass> {
+        match &session.0 {
+            Kind::Echo(pass) => pass.as_deref(),
+            Kind::Newcomer(newcomer) => newcomer.pass.as_deref(),
+            Kind::Member(number) => self.rooms.members.find(*number)?.pass.as_deref(),
+        }
+    }
+
+    /// Says in a refusal which trace it belongs to, for the client and for the log.
+    fn refuse_entry(&self, request: &Request<'_>, response: Response) -> Verdict<Session> {
+        let sent = Trace::of(request.head());
+        let trace = self.traces.of_connection(request.id(), sent.as_ref());
+        Verdict::Respond(response.header("traceresponse", trace.to_string()))
     }
 
     /// Answers what is no handshake. A page is not told why its handshake was refused: it may ask
@@ -283,20 +304,26 @@ impl<P: Platform> Handler<P> for Hub {
     type Mail = Mail;
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
-        let Some(offer) = request.offer() else { return Verdict::Respond(self.respond(request)) };
+        let Some(offer) = request.offer() else {
+            if api::owns(request.head().path()) {
+                return self.api(request);
+            }
+            return Verdict::Respond(self.respond(request));
+        };
         let path = request.head().path();
         if !matches!(path, "/" | "/ws" | "/echo") {
-            return Verdict::Respond(pages::not_found());
+            return self.refuse_entry(request, pages::not_found());
         }
         let newcomer = match Newcomer::of(request) {
             Ok(newcomer) => newcomer,
             Err(fault) => {
-                return Verdict::Respond(Response::text(400, format!("{}\n", fault.content)));
+                return self
+                    .refuse_entry(request, Response::text(400, format!("{}\n", fault.content)));
             }
         };
         let pass = match self.door.admit(request) {
             Ok(pass) => pass,
-            Err(response) => return Verdict::Respond(response),
+            Err(response) => return self.refuse_entry(request, response),
         };
         // A browser fails where it offered some and none was chosen; its token is never the one.
         let chosen = offer.choose(&Wire::ALL.map(Wire::subprotocol));
@@ -321,6 +348,19 @@ impl<P: Platform> Handler<P> for Hub {
             }
         }
         Verdict::Accept(acceptance, Session(Kind::Newcomer(Box::new(newcomer))))
+    }
+
+    fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
+        len <= UNAUTHENTICATED_BYTES_MAX || api::may_send(request, &self.door)
+    }
+
+    fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
+        if api::owns(head.path()) { self.api_unread(head, error) } else { error.response() }
+    }
+
+    fn trace(&self, session: &Session, id: ConnectionId) -> Option<String> {
+        let sent = self.pass_of(session).and_then(|pass| pass.trace.as_deref());
+        Some(self.traces.of_connection(id, sent).to_string())
     }
 
     fn open(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {

@@ -12,6 +12,7 @@ use slab::Slab;
 use super::auth::Identity;
 use super::door::Pass;
 use super::seats::Seats;
+use super::trace::Trace;
 use super::wire::Wire;
 use crate::net::ConnectionId;
 
@@ -99,6 +100,11 @@ impl Member {
     /// Who its token says that it is.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.pass.as_ref()?.identity.as_ref()
+    }
+
+    /// The trace that its handshake has brought.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.pass.as_ref()?.trace.as_deref()
     }
 
     /// When its token ends, in milliseconds since 1970.

@@ -12,6 +12,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::api::Counts;
 use super::auth::Refusal;
 use super::tallies::Tallies;
 use crate::http::{self, Response};
@@ -36,10 +37,16 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
+    api: Arc<Counts>,
     tallies: Arc<Mutex<Vec<Tallies>>>,
 }
 
 impl Metrics {
+    /// Where the HTTP API counts.
+    pub(super) fn api(&self) -> Arc<Counts> {
+        Arc::clone(&self.api)
+    }
+
     /// Takes what a loop has done so far, in place of what it brought before.
     pub fn publish(&self, loop_index: usize, stats: &Stats) {
         let mut loops = self.loops();
@@ -90,6 +97,7 @@ impl Metrics {
             families.extend(of_each(&loops));
             families
         };
+        families.push(of_api(&self.api));
         families.extend(of_tokens(&self.tallies.lock().unwrap_or_else(PoisonError::into_inner)));
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
@@ -156,6 +164,14 @@ fn of_all(stats: &Stats) -> Vec<MetricFamily> {
         ),
         fan_out(&stats.fan_out),
     ]
+}
+
+fn of_api(counts: &Counts) -> MetricFamily {
+    let metrics = counts.all().into_iter().map(|(operation, status, count)| {
+        counter(&[("operation", operation), ("status", &status.to_string())], count)
+    });
+    let help = "Requests to the HTTP API, by operation and HTTP status.";
+    counters("throng_api_requests_total", help, metrics.collect())
 }
 
 /// What is said of tokens that came after the handshake.

@@ -5,6 +5,7 @@
 
 pub mod address;
 mod answers;
+mod api;
 pub mod auth;
 mod command;
 mod commands;
@@ -33,8 +34,10 @@ mod speech;
 mod tallies;
 mod task;
 mod terms;
+mod trace;
 mod wire;
 
+pub use api::ApiPace;
 pub use config::Config;
 pub use control::{Control, ControlError};
 pub use door::Door;

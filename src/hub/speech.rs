@@ -143,6 +143,7 @@ impl Hub {
             sender: &member.name,
             members: &members.unwrap_or_default(),
             count: room.map_or(0, |room| room.count()),
+            traceparent: self.traces.of_connection(member.id, member.trace()).to_string(),
             timestamp,
             expires_at: member.expires_at_ms(),
         };

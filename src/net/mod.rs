@@ -12,6 +12,8 @@ mod accept;
 mod backlog;
 mod config;
 mod deadline;
+#[cfg(target_os = "linux")]
+mod defer;
 mod deflaters;
 mod dial;
 mod event_loop;

@@ -256,7 +256,7 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
 ) {
     let session = peers.find(id).and_then(|index| peers.table[index].session.take());
     if let Some(session) = session {
-        peers.say_closed(id, reason);
+        peers.say_closed(id, reason, || handler.trace(&session, id));
         handler.close(peers, id, session, reason);
     }
 }

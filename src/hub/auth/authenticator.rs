@@ -9,8 +9,8 @@ use super::keys::{self, Ring};
 use super::revocation::Revocations;
 use super::token::{Unverified, choose_provider};
 use super::{
-    AuthError, Claims, Identity, Issuer, Refusal, Reload, Revocation, RevocationsFull, Source,
-    Sources, token_of,
+    AuthError, Claims, Identity, Issuer, Refusal, Reload, Revocation, RevocationsFull, Revoked,
+    Source, Sources, token_of,
 };
 use crate::http;
 use crate::hub::origin::Provenance;
@@ -134,7 +134,7 @@ impl Authenticator {
         let token = Unverified::parse(token)?;
         let claims = self.verify(token)?;
         let identity = self.check(claims, now_unix_s)?;
-        if self.revocations().has(&identity) { Err(Refusal::Revoked) } else { Ok(identity) }
+        if self.list().has(&identity) { Err(Refusal::Revoked) } else { Ok(identity) }
     }
 
     /// What becomes of somebody who is connected and sends a new token: the same user by the same
@@ -161,14 +161,31 @@ impl Authenticator {
     ///
     /// The list is full.
     pub fn revoke(&self, revocation: Revocation, now_unix_s: u64) -> Result<(), RevocationsFull> {
-        self.revocations().add(revocation, now_unix_s)
+        self.list().add(revocation, now_unix_s)
+    }
+
+    /// Takes such tokens again: whether they were revoked.
+    pub fn unrevoke(&self, name: Revoked<'_>) -> bool {
+        self.list().remove(name)
+    }
+
+    /// At most `max` of the revocations that still count, in no order, and how many there are.
+    pub fn revocations(&self, max: usize, now_unix_s: u64) -> (Vec<Revocation>, usize) {
+        let mut list = self.list();
+        list.purge(now_unix_s);
+        (list.iter().take(max).collect(), list.len())
+    }
+
+    /// The entry of this name, if it still counts.
+    pub fn revocation(&self, name: Revoked<'_>, now_unix_s: u64) -> Option<Revocation> {
+        let mut list = self.list();
+        list.purge(now_unix_s);
+        list.find(name)
     }
 
     /// How many revocations still count.
     pub fn revocation_count(&self, now_unix_s: u64) -> usize {
-        let mut revocations = self.revocations();
-        revocations.purge(now_unix_s);
-        revocations.len()
+        self.revocations(0, now_unix_s).1
     }
 
     /// Reads the key files that have changed: reads files, so not for a loop. See
@@ -224,7 +241,7 @@ impl Authenticator {
         }
     }
 
-    fn revocations(&self) -> MutexGuard<'_, Revocations> {
+    fn list(&self) -> MutexGuard<'_, Revocations> {
         // Held for a look-up: no loop waits long for another.
         self.revocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
