@@ -159,12 +159,6 @@ impl Hub {
 
     /// When the token of a connection ends, in seconds since 1970.
     fn end_of(&self, session: &Session) -> Option<u64> {
-        let identity = match &session.0 {
-            Kind::Echo(pass) => pass.as_ref()?.identity.as_ref(),
-            Kind::Newcomer(newcomer) => newcomer.pass.as_ref()?.identity.as_ref(),
-            Kind::Member(number) => self.rooms.members.find(*number)?.identity(),
-            Kind::Viewer { .. } => None,
-        };
-        identity?.expires_at_s
+        self.pass_of(session)?.identity.as_ref()?.expires_at_s
     }
 }
