@@ -78,8 +78,7 @@ impl Door {
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<Option<Box<Pass>>, Response> {
         let head = request.head();
         let client = self.client(request);
-        let is_secure = client.and_then(|client| client.is_secure).unwrap_or(request.is_secure());
-        let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
+        let scheme = scheme_by(request, client);
         if let Some(hosts) = &self.hosts {
             hosts.check(head).map_err(Refusal::response)?;
         }
@@ -163,8 +162,7 @@ impl Door {
 
     /// How a request has come.
     pub(super) fn scheme(&self, request: &Request<'_>) -> Scheme {
-        let is_secure = self.client(request).and_then(|client| client.is_secure);
-        if is_secure.unwrap_or(false) { Scheme::Https } else { Scheme::Http }
+        scheme_by(request, self.client(request))
     }
 
     /// Who sends a request.
@@ -172,4 +170,10 @@ impl Door {
         let peer = request.remote_addr()?;
         Some(self.proxies.client(peer.ip(), request.head()))
     }
+}
+
+/// By TLS or without: as a proxy that is trusted says, else as it came here.
+fn scheme_by(request: &Request<'_>, client: Option<Client>) -> Scheme {
+    let is_secure = client.and_then(|client| client.is_secure);
+    if is_secure.unwrap_or(request.is_secure()) { Scheme::Https } else { Scheme::Http }
 }
