@@ -55,8 +55,8 @@ pub struct ServeOptions {
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
-    /// Key that opens the HTTP API at /api, at least 16 bytes: `Authorization: Bearer KEY`. May be
-    /// given more than once.
+    /// Key that opens the HTTP API at /api (`Authorization: Bearer KEY`) and the dashboard at
+    /// /admin, at least 16 bytes. May be given more than once.
     #[arg(
         long,
         value_name = "KEY",
@@ -94,8 +94,12 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
     }
     let door = Arc::new(door);
     let config = Config { rooms_max: options.max_rooms, ..Config::default() };
+    let tls = options.server.tls.setup()?;
     let metrics = Metrics::default();
-    serving::run(&options.server, |index, mailboxes| {
+    if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
+        metrics.watch_tls(acceptor);
+    }
+    serving::run(&options.server, tls.as_ref(), |index, mailboxes| {
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
         hub.behind(Arc::clone(&door)).metrics(&metrics)
     })

@@ -42,7 +42,8 @@ pub struct Door {
     pub flow: Option<FlowLimits>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
-    /// The keys that open the HTTP API; without any, only tokens do that have the right.
+    /// The keys that open the HTTP API and the dashboard. Without any, only tokens open the API
+    /// that have the right, and nothing opens the dashboard.
     pub api_keys: Option<ApiKeys>,
     /// How fast the HTTP API may be used.
     pub api_pace: ApiPace,
@@ -77,7 +78,7 @@ impl Door {
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<Option<Box<Pass>>, Response> {
         let head = request.head();
         let client = self.client(request);
-        let is_secure = client.and_then(|client| client.is_secure).unwrap_or(false);
+        let is_secure = client.and_then(|client| client.is_secure).unwrap_or(request.is_secure());
         let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
         if let Some(hosts) = &self.hosts {
             hosts.check(head).map_err(Refusal::response)?;

@@ -28,7 +28,7 @@ impl Hub {
         let Some(session) = peers.session(id) else { return false };
         let standing = match &session.0 {
             Kind::Newcomer(newcomer) => newcomer.standing(),
-            Kind::Echo(_) | Kind::Member(_) => Standing::Known,
+            Kind::Echo(_) | Kind::Viewer { .. } | Kind::Member(_) => Standing::Known,
         };
         match standing {
             Standing::Known => {
@@ -163,6 +163,7 @@ impl Hub {
             Kind::Echo(pass) => pass.as_ref()?.identity.as_ref(),
             Kind::Newcomer(newcomer) => newcomer.pass.as_ref()?.identity.as_ref(),
             Kind::Member(number) => self.rooms.members.find(*number)?.identity(),
+            Kind::Viewer { .. } => None,
         };
         identity?.expires_at_s
     }

@@ -6,11 +6,14 @@
 use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::Reading;
-use super::{EventLoop, Handler, Platform, Request, Verdict};
+use super::{EventLoop, Handler, Platform, Request, Stream, Verdict};
 use crate::extension::{self, Direction, Mode, Params};
 use crate::handshake::{self, HandshakeError, Offer};
 use crate::http::{self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response};
 use crate::proto::Inbound;
+
+/// What plain HTTP is told where TLS is spoken.
+const ASTRAY: &str = "this port speaks TLS: the address begins with https:// or wss://\n";
 
 /// A request that has come in part, and what was sent ahead after it.
 #[derive(Debug)]
@@ -40,6 +43,9 @@ enum Step {
 impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Takes bytes of a request.
     pub(super) fn receive_request(&mut self, index: usize, input: &mut [u8]) {
+        if self.peers.table[index].stream.is_astray() {
+            return self.refuse(index, &Response::text(400, ASTRAY).close());
+        }
         let Reading::Request(exchange) = &mut self.readings[index] else { return };
         let Some(mut exchange) = exchange.take() else {
             return self.serve(index, input, HeadScan::new());
@@ -128,23 +134,31 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let offer = Offer::from_request(&head)?;
         let body_len = match body_len(&head, config.body_bytes_max) {
             Ok(len) => len,
-            Err(error) => {
-                let response = self.handler.unread(&head, error);
-                self.refuse(index, &response);
-                return Ok(Step::Ended);
-            }
+            Err(error) => return Ok(self.leave_unread(index, &head, error)),
         };
         let len = head_len + body_len;
-        let Some(body) = bytes.get(head_len..len) else {
-            *scan = HeadScan::new(); // the head is read once more, when the body is there
-            return Ok(Step::More(len));
-        };
+        let body = bytes.get(head_len..len);
         let id = self.peers.id(index);
         let (stream, clock) = (&self.peers.table[index].stream, &self.peers.clock);
         let proxied = self.peers.proxied.find(id);
-        let request = Request { id, head, offer, body, stream, proxied, clock };
+        let seen = body.unwrap_or_default();
+        let request = Request { id, head, offer, body: seen, stream, proxied, clock };
+        if body.is_none() {
+            if !self.handler.waits_for(&request, body_len) {
+                return Ok(self.leave_unread(index, &head, HttpError::BodyTooLarge));
+            }
+            *scan = HeadScan::new(); // the head is read once more, when the body is there
+            return Ok(Step::More(len));
+        }
         let verdict = decided.unwrap_or_else(|| self.handler.request(&request));
         self.apply(index, &head, offer.as_ref(), len, verdict)
+    }
+
+    /// Answers a request whose body is not taken, and ends the connection.
+    fn leave_unread(&mut self, index: usize, head: &http::Request<'_>, error: HttpError) -> Step {
+        let response = self.handler.unread(head, error);
+        self.refuse(index, &response);
+        Step::Ended
     }
 
     /// Carries out a verdict.
@@ -264,6 +278,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn stop_request(&mut self, index: usize) {
         if self.is_dialled(index) {
             self.refuse_dial(index, DialError::Lost);
+        } else if self.peers.table[index].stream.is_opening() {
+            self.remove(index);
         } else if matches!(self.readings[index], Reading::Request(None) | Reading::Proxy(_)) {
             self.readings[index] = Reading::Discard;
             self.peers.end(index);
@@ -276,9 +292,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// that was kept for a further request, and is silent, just ends.
     pub(super) fn expire_request(&mut self, index: usize) {
         let is_kept = self.peers.table[index].answered;
+        let is_opening = self.peers.table[index].stream.is_opening();
         match &self.readings[index] {
             Reading::Dialled(_) => self.refuse_dial(index, DialError::Timeout),
             Reading::Proxy(_) => self.remove(index),
+            Reading::Request(_) if is_opening => self.remove(index), // nothing can be said
             Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
                 self.refuse(index, &Response::text(503, "no decision in time\n").close());

@@ -30,6 +30,14 @@ pub trait Handler<P: Platform = Os>: Sized {
         }
     }
 
+    /// The head of a request is there, and its body of `len` bytes is not: whether it is to be
+    /// held until it is. It is no longer than [`Config::body_bytes_max`](super::Config). The
+    /// default holds it.
+    fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
+        let _ = (request, len);
+        true
+    }
+
     /// A request's body is not taken: the answer, after which the connection ends. The default
     /// says the fault as text.
     fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
@@ -154,6 +162,17 @@ impl<'a> Request<'a> {
     /// which costs a system call.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.proxied.or_else(|| self.stream.remote_addr())
+    }
+
+    /// Whether it has come by TLS, here and not at a proxy.
+    pub fn is_secure(&self) -> bool {
+        self.stream.is_secure()
+    }
+
+    /// The certificate that the client has shown, in DER. It was verified: it comes from an
+    /// authority that the server was told to trust.
+    pub fn client_certificate(&self) -> Option<&'a [u8]> {
+        self.stream.peer_certificate()
     }
 
     /// The time since the loop began, as [`Peers::now`].

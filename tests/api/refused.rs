@@ -1,7 +1,10 @@
 //! Bad requests, and what is counted.
 
+use std::time::Duration;
+
+use crate::common::random::Random;
 use crate::common::{RawClient, Server, eventually, http};
-use crate::{WITH_KEY, api, code, fault, request, server};
+use crate::{KEY, WITH_KEY, api, code, fault, request, server};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -77,11 +80,32 @@ fn a_body_has_to_be_json_of_a_known_length_and_not_too_long() {
         ("Transfer-Encoding: chunked", (411, "length_required")),
     ] {
         let mut client = RawClient::connect(&server);
-        client.send(format!("POST /api/publish HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+        let (name, value) = WITH_KEY;
+        client.send(format!(
+            "POST /api/publish HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n{framing}\r\n\r\n"
+        ));
         let answer = client.expect_refusal(&[expected.0]);
         let body = serde_json::from_slice(&answer.body).expect("JSON");
         assert_eq!(code(&body), expected.1, "{framing}");
         assert!(answer.only("traceresponse").is_some());
+    }
+    // Of a stranger no more than 16 KiB are held.
+    for (length, shown, status) in
+        [(16 << 10, "a-guess", None), ((16 << 10) + 1, "a-guess", Some(413)), (17 << 10, KEY, None)]
+    {
+        let mut client = RawClient::connect(&server);
+        let head = format!("Host: a\r\nAuthorization: Bearer {shown}\r\n{}: {}", JSON.0, JSON.1);
+        client.send(format!(
+            "POST /api/publish HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        match status {
+            Some(status) => drop(client.expect_refusal(&[status])),
+            None => {
+                client.expect_silence(Duration::from_millis(50)); // it waits for the body
+                client.send(" ".repeat(length));
+                assert_eq!(client.read_answer(false).status, if shown == KEY { 400 } else { 401 });
+            }
+        }
     }
     // Elsewhere it is as it was: text.
     let mut client = RawClient::connect(&server);
@@ -134,4 +158,41 @@ fn requests_are_counted_by_operation_and_status() {
     ] {
         eventually(line, 5.0, || metric(&server, line));
     }
+}
+
+/// Requests with some bytes changed: each has an answer, and the server lives on.
+#[test]
+fn no_request_takes_the_server_down() {
+    let server = server(&[]);
+    let mut random = Random::new(20_261_121);
+    let (name, value) = WITH_KEY;
+    for _ in 0..600 {
+        let (method, target, body) = [
+            ("POST", "/api/publish", r#"{"rooms":["a","b"],"content":{"x":[1,"y"]},"sender":"s"}"#),
+            ("POST", "/api/users/a%2Fb%C3%A9/publish", r#"{"content":"\u00e9"}"#),
+            ("GET", "/api/rooms?prefix=a%20&limit=12", ""),
+            ("DELETE", "/api/connections/0.1.2", ""),
+            ("DELETE", "/api/rooms/a%2Fb/members/c", ""),
+            ("DELETE", "/api/revocations?jti=a", ""),
+        ][random.below(6)];
+        let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let length = body.len();
+        let text = format!(
+            "{method} {target} HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n{trace}\r\n\
+             {}: {}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}",
+            JSON.0, JSON.1
+        );
+        let mut bytes = text.into_bytes();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len());
+            bytes[at] = random.next() as u8;
+        }
+        let mut client = RawClient::connect(&server);
+        client.note(String::from_utf8_lossy(&bytes));
+        client.send(&bytes);
+        client.half_close();
+        let answer = String::from_utf8_lossy(&client.read_to_end()).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 "), "{answer}");
+    }
+    api(&server, "GET", "/api/rooms", "");
 }

@@ -26,6 +26,7 @@ use routes::{Operation, Route};
 use super::control::Control;
 use super::door::Door;
 use super::handler::{Hub, Session};
+use super::origin::Scheme;
 use super::task::{Reply, Task};
 use super::trace::Trace;
 use crate::http::{self, HttpError, Response};
@@ -61,16 +62,22 @@ pub(super) fn owns(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
+/// Whether somebody may send a long body: who asks is known before it is held.
+pub(super) fn may_send(request: &Request<'_>, door: &Door) -> bool {
+    owns(request.head().path()) && Access::of(request, door).is_ok()
+}
+
 impl Hub {
     /// Answers a request to the API.
     pub(super) fn api(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let head = request.head();
         let found = routes::find(head.path());
         let mut exit = self.exit(head, found.as_ref().map(|(route, _)| *route));
-        exit.origin = self.door.origins.reader(head, self.door.scheme(request)).map(Into::into);
-        let control = self.control();
+        let scheme = self.door.scheme(request);
+        exit.origin = self.door.origins.reader(head, scheme).map(Into::into);
+        let (door, control) = (&*self.door, self.control());
         let answer = match &found {
-            Some((route, params)) => serve(request, &self.door, &control, route, params, &exit),
+            Some((route, params)) => serve(request, scheme, door, &control, route, params, &exit),
             None => Err(Problem::NOT_FOUND),
         };
         match answer {
@@ -100,6 +107,7 @@ impl Hub {
 
 fn serve(
     request: &Request<'_>,
+    scheme: Scheme,
     door: &Door,
     control: &Control,
     route: &Route,
@@ -110,7 +118,6 @@ fn serve(
     if let Some(hosts) = &door.hosts {
         hosts.check(head)?;
     }
-    let scheme = door.scheme(request);
     if head.method() == "OPTIONS" {
         door.origins.check(head, scheme)?;
         return Ok(Answer::Now(door.origins.preflight(head, scheme, route.allow)));
