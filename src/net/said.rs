@@ -57,10 +57,9 @@ impl<S, P: Platform> Peers<S, P> {
         self.stats.refuse(status);
         if self.said.refused.admits(self.clock.now()) {
             let id = self.id(index);
-            let remote = self.remote_addr(id);
             let mut lines = response.header_lines().iter();
             let trace = lines.find(|(name, _)| *name == TRACE).map(|(_, value)| value);
-            tracing::info!(%id, ?remote, status, trace, "refused");
+            tracing::info!(%id, remote = ?self.remote_addr(id), status, trace, "refused");
         }
     }
 
