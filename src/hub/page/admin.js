@@ -9,7 +9,8 @@ import { DENIALS, LEVELS, LIMITS, bytes, count, duration, events, make, plural, 
 
 const $ = (id) => document.getElementById(id);
 const KEY = 'throng.admin.key'; // in the session's storage: this tab only
-const ROWS = 8;
+const narrow = matchMedia('(max-width: 46rem)');
+const rowsMax = () => (narrow.matches ? 5 : 8);
 
 // ---- the numbers in large ----
 
@@ -57,13 +58,14 @@ class List {
     this.empty = this.panel.querySelector('.empty');
     this.words = empty;
     this.numbers = numbers; // which columns hold numbers
+    this.isWhole = id === 'limits'; // all of a few
     this.rows = new Map();
     this.show([]);
   }
 
   // `items` are { key, cells, open }: `open` makes the first cell a button.
   show(items) {
-    const shown = items.slice(0, ROWS);
+    const shown = items.slice(0, this.isWhole ? items.length : rowsMax());
     const held = matchMedia('(hover: hover)').matches && this.body.matches(':hover');
     const keys = shown.map(({ key }) => key);
     const isHeld = held && this.rows.size > 0;

@@ -190,7 +190,7 @@ export const admin = {
       const timer = setInterval(() => fast.say(noise), 10);
       try {
         await eventually(async () => (await rows(page, 'slow')).map((row) => (
-          /^slow\s+127\.0\.0\.1:\d+\s+[\d.]+\s(KiB|MiB)$/.test(row))), [true], 20_000);
+          /^slow\s+127\.0\.0\.1:\d+\s+[\d.]+\s(KiB|MiB)$/.test(row))), [true], 40_000);
         assert.match(await tile(page, 'Backlog'), /[KM]iB$/);
       } finally {
         clearInterval(timer);
@@ -240,7 +240,8 @@ export const admin = {
           }).observe({ type: 'layout-shift' });
         });
         const crowded = await crowd(server);
-        await eventually(async () => (await rows(page, 'talkers')).length, 8);
+        await eventually(async () => (await rows(page, 'talkers')).length,
+          options === PHONE ? 5 : 8);
         await page.waitForTimeout(2500);
         crowded.stop();
         await page.waitForTimeout(1500);
@@ -249,6 +250,7 @@ export const admin = {
         assert(shifted < 0.002, `shifted by ${shifted}`);
         for (const width of [320, 390, 736, 737, 1000, 1248, 1440]) {
           await page.setViewportSize({ width, height: 844 });
+          await page.waitForTimeout(50); // the charts follow in the next frame
           const over = await page.evaluate(() => (
             document.documentElement.scrollWidth - document.documentElement.clientWidth));
           assert.equal(over, 0, `at ${width}`);
@@ -311,7 +313,7 @@ export const admin = {
       const crowded = await crowd(server);
       const open = async (options) => {
         const page = await dashboard(tabs, options);
-        await eventually(async () => (await rows(page, 'talkers')).length, 8);
+        await eventually(async () => (await rows(page, 'talkers')).length >= 5, true);
         return page;
       };
       const wide = { viewport: { width: 1360, height: 900 } };
