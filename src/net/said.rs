@@ -29,12 +29,18 @@ impl<S, P: Platform> Peers<S, P> {
             CloseReason::Peer(_)
             | CloseReason::Lost
             | CloseReason::Timeout(_)
-            | CloseReason::Backlogged => None,
+            | CloseReason::Backlogged
+            | CloseReason::Overloaded => None,
         };
         let error = error.map(tracing::field::display);
         tracing::debug!(%id, cause = cause.name(), error, "closed");
-        if cause == Cause::Backlogged && self.said.backlogged.admits(self.clock.now()) {
-            tracing::info!(%id, remote = ?self.remote_addr(id), "closed: it reads too slowly");
+        let words = match cause {
+            Cause::Backlogged => "closed: it reads too slowly",
+            Cause::Overloaded => "closed: too much is held of all peers, and most of this one",
+            _ => return,
+        };
+        if self.said.backlogged.admits(self.clock.now()) {
+            tracing::info!(%id, remote = ?self.remote_addr(id), "{words}");
         }
     }
 

@@ -133,6 +133,12 @@ impl Inbound {
         self.direction.is_compressed()
     }
 
+    /// What is held of a message that has come in part, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        let keeps_context = self.direction.keeps_context();
+        self.assembly.as_ref().map_or(0, |assembly| assembly.held_bytes(keeps_context))
+    }
+
     /// Gives the buffers back, for a connection that ends.
     pub fn release(&mut self, spare: &mut Spare) {
         if let Some(assembly) = self.assembly.take() {
@@ -584,5 +590,8 @@ impl<'a> Events<'a> {
 impl Drop for Events<'_> {
     fn drop(&mut self) {
         self.give_back();
+        if let Some(assembly) = &mut self.inbound.assembly {
+            self.spare.count(assembly, self.inbound.direction.keeps_context());
+        }
     }
 }
