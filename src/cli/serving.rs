@@ -8,7 +8,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use throng::net::{Handler, Mailboxes, Server, Stopper};
+use throng::net::{Config, Handler, Mailboxes, Server, Stopper};
 
 use super::options::ServerOptions;
 
@@ -16,10 +16,19 @@ pub fn run<H: Handler>(
     options: &ServerOptions,
     make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
 ) -> io::Result<()> {
+    run_with(options, options.config(), make)
+}
+
+/// The same, with the engine's limits as they are.
+pub fn run_with<H: Handler>(
+    options: &ServerOptions,
+    config: Config,
+    make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
+) -> io::Result<()> {
     let mut builder = Server::builder()
         .loops(options.loops as usize)
         .reuse_port(options.reuse_port)
-        .config(options.config());
+        .config(config);
     for addr in &options.listen {
         builder = builder.listen(addr);
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::auth::Priority;
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
 use super::handler::{Hub, LOBBY, Session};
@@ -49,7 +50,7 @@ impl Hub {
         {
             return Ok(room);
         }
-        if member.seats.len() >= self.config.rooms_max {
+        if member.seats.len() >= member.rooms_max().unwrap_or(self.config.rooms_max) {
             return Err(Fault::new("too_many_rooms", "you are in as many rooms as is allowed"));
         }
         let (id, name) = (member.id, member.name.clone());
@@ -115,12 +116,17 @@ impl Hub {
         let room = self.rooms.room(number).ok_or(NOT_JOINED)?;
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Write, &room.name)?;
+        self.may_publish(member.priority(), room.rule.priority)?;
+        let key = command.key(&room.name)?;
         let sender = sender(member, command)?;
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
         let payload = delivery.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
+        let mut frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
+        if let Some(key) = key {
+            frame = frame.keyed(key);
+        }
         let all = self.publish(peers, &To::Room(room), &frame, without);
         self.done(peers, from, command, all)
     }
@@ -135,6 +141,7 @@ impl Hub {
         let user = command.user.as_ref().ok_or(Fault::new("bad_command", "user is missing"))?;
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Direct, check_name(user)?)?;
+        self.may_publish(member.priority(), Priority::Normal)?;
         let (sender, timestamp) = (sender(member, command)?, peers.unix_ms());
         let payload = Delivery::Direct { content, sender, timestamp }.encode(&mut self.buffer);
         let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });

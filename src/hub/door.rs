@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Client, TrustedProxies};
-use super::auth::{Authenticator, Identity, Refusal};
+use super::auth::{Authenticator, Identity, Limits, Refusal};
 use super::hosts::Hosts;
-use super::limits::{Flow, FlowLimits, Gate, Place, Ruling};
+use super::limits::{Flow, FlowLimits, Gate, Place, Rate, Ruling};
 use super::origin::{Origins, Scheme};
 use crate::http::Response;
 use crate::net::Request;
@@ -46,6 +46,8 @@ pub struct Door {
 pub(super) struct Pass {
     pub(super) identity: Option<Identity>,
     flow: Flow,
+    /// How fast it may send, where its token says.
+    own_flow: Option<Box<FlowLimits>>,
     _place: Option<Place>,
 }
 
@@ -75,17 +77,33 @@ impl Door {
             place.take_user(&identity.sub).map_err(|refusal| refusal.response())?;
         }
         let is_kept = identity.is_some() || place.is_some() || self.flow.is_some();
-        let pass = || Box::new(Pass { identity, flow: Flow::default(), _place: place });
+        let own_flow = identity.as_ref().and_then(|identity| self.flow_of(&identity.limits));
+        let pass = || Box::new(Pass { identity, flow: Flow::default(), own_flow, _place: place });
         Ok(is_kept.then(pass))
     }
 
     /// Whether somebody may send a message of `len` bytes now.
     #[inline]
     pub(super) fn rule(&self, pass: Option<&mut Pass>, now: Duration, len: usize) -> Ruling {
-        match (pass, &self.flow) {
-            (Some(pass), Some(limits)) => pass.flow.rule(now, len, limits),
-            _ => Ruling::Pass,
+        let Some(pass) = pass else { return Ruling::Pass };
+        match pass.own_flow.as_deref().or(self.flow.as_ref()) {
+            Some(limits) => pass.flow.rule(now, len, limits),
+            None => Ruling::Pass,
         }
+    }
+
+    /// How fast the bearer of a token may send, where the token says: in place of what holds for
+    /// others.
+    fn flow_of(&self, limits: &Limits) -> Option<Box<FlowLimits>> {
+        limits.messages.or(limits.bytes)?;
+        let others = FlowLimits { messages: None, bytes: None, ..FlowLimits::default() };
+        let others = self.flow.clone().unwrap_or(others);
+        let rate = |units: u32| Rate::per_second(units, units.saturating_mul(2));
+        Some(Box::new(FlowLimits {
+            messages: limits.messages.map(rate).or(others.messages),
+            bytes: limits.bytes.map(rate).or(others.bytes),
+            ..others
+        }))
     }
 
     fn client(&self, request: &Request<'_>) -> Option<Client> {

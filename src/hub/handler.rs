@@ -3,6 +3,7 @@
 //! Owns what each path means, and the life of a member. Other loops hear of what happens here by
 //! mail.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -18,6 +19,7 @@ use super::mail::Mail;
 use super::members::{Home, Member};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
+use super::overload::{Guard, this_thread};
 use super::pages;
 use super::rooms::Rooms;
 use crate::frame::CloseCode;
@@ -86,8 +88,11 @@ pub struct Hub {
     pub(super) others: Outbox,
     /// What is being said.
     pub(super) buffer: Vec<u8>,
-    loop_index: usize,
+    pub(super) loop_index: usize,
     metrics: Metrics,
+    pub(super) guard: Arc<Guard>,
+    /// Where the system tells of the loop's thread, if that is watched.
+    pub(super) thread: Option<PathBuf>,
 }
 
 impl Hub {
@@ -107,14 +112,30 @@ impl Hub {
     /// The same, with limits of its own.
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
-        let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
-        Self { config, door, rooms, others, buffer: Vec::new(), loop_index, metrics }
+        Self {
+            rooms: Rooms::new(config.room_rules.clone()),
+            config,
+            door: Arc::default(),
+            others,
+            buffer: Vec::new(),
+            loop_index,
+            metrics: Metrics::default(),
+            guard: Arc::default(),
+            thread: None,
+        }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
     #[must_use]
     pub fn behind(self, door: Arc<Door>) -> Self {
         Self { door, ..self }
+    }
+
+    /// The same, watched over by a guard that it shares with the hubs of the other loops. To be
+    /// called on the loop's own thread.
+    #[must_use]
+    pub fn guarded_by(self, guard: Arc<Guard>) -> Self {
+        Self { guard, thread: this_thread(), ..self }
     }
 
     /// The way in for who is no client.
@@ -145,7 +166,7 @@ impl Hub {
         let minute = (peers.now().as_secs() / 60) as u16;
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
-        if fault != Fault::OVERLOADED && member.is_at_fault(minute, max) {
+        if fault.code != Fault::OVERLOADED.code && member.is_at_fault(minute, max) {
             tracing::debug!(id = %member.id, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
@@ -235,12 +256,15 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            let response = self.metrics.respond(request.head());
+            let response = self.metrics.respond(request.head(), &self.guard);
             return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
         };
         let path = request.head().path();
         if !matches!(path, "/" | "/ws" | "/echo") {
             return Verdict::Respond(pages::not_found());
+        }
+        if let Some(response) = self.refusal() {
+            return Verdict::Respond(response);
         }
         let newcomer = match Newcomer::of(request) {
             Ok(newcomer) => newcomer,
@@ -319,6 +343,16 @@ impl<P: Platform> Handler<P> for Hub {
         self.rooms.members.remove(number);
     }
 
+    fn drain(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {
+        let count = peers.take_dropped(id);
+        if let Some(Session(Kind::Member(member))) = peers.session(id)
+            && count > 0
+        {
+            let member = *member;
+            self.tell_dropped(peers, member, count);
+        }
+    }
+
     fn mail(&mut self, peers: &mut Peers<Session, P>, mail: Mail) {
         self.receive(peers, mail.0);
     }
@@ -329,6 +363,7 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
         self.end_expired(peers);
+        self.report(peers);
         self.metrics.publish(self.loop_index, peers.stats());
         self.others.tell();
         self.buffer.clear();

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::auth::Identity;
+use super::auth::{Identity, Priority};
 use super::door::Pass;
 use super::seats::Seats;
 use crate::net::ConnectionId;
@@ -93,6 +93,16 @@ impl Member {
     /// Who its token says that it is.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.pass.as_ref()?.identity.as_ref()
+    }
+
+    /// How much its messages matter, as its token says.
+    pub(super) fn priority(&self) -> Priority {
+        self.identity().map_or(Priority::Normal, |identity| identity.priority)
+    }
+
+    /// In how many rooms it may be, where its token says.
+    pub(super) fn rooms_max(&self) -> Option<usize> {
+        self.identity()?.limits.rooms.map(|rooms| rooms as usize)
     }
 
     /// Takes the number of a heartbeat, and says how many were skipped since the last. A number
@@ -186,6 +196,11 @@ impl Members {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// For how many members the table has room.
+    pub(super) fn capacity(&self) -> usize {
+        self.table.capacity()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Member)> {

@@ -22,10 +22,12 @@ mod members;
 mod metrics;
 pub mod origin;
 mod outbox;
+pub mod overload;
 mod pages;
 mod rights;
 mod rooms;
 mod seats;
+mod shedding;
 mod speech;
 mod task;
 

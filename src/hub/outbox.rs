@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::mail::{Letter, Mail, To};
-use crate::net::{Mailboxes, SharedFrame};
+use crate::net::{Mailbox, Mailboxes, SharedFrame};
 
 /// A room and a name.
 type Seat = (Arc<str>, Arc<str>);
@@ -36,6 +36,11 @@ impl Outbox {
 
     pub(super) const fn loop_index(&self) -> usize {
         self.loop_index
+    }
+
+    /// How many pieces of mail wait for this loop.
+    pub(super) fn waiting(&self) -> usize {
+        self.mailboxes.get(self.loop_index).map_or(0, Mailbox::waiting)
     }
 
     /// Passes a message on; whether every loop has taken it.

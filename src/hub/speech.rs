@@ -51,9 +51,13 @@ impl Hub {
             To::Room(name) => {
                 let Some(room) = self.rooms.find(name) else { return };
                 let ids = room.ids.iter().copied();
+                let policy = room.rule.backlog.unwrap_or(peers.backlog_policy());
                 match without {
-                    Some(without) => peers.broadcast(ids.filter(|id| *id != without), frame),
-                    None => peers.broadcast(ids, frame),
+                    Some(without) => {
+                        let others = ids.filter(|id| *id != without);
+                        peers.broadcast_under(policy, others, frame)
+                    }
+                    None => peers.broadcast_under(policy, ids, frame),
                 };
             }
             To::User(name) => {
@@ -97,6 +101,9 @@ impl Hub {
     ) {
         let max = self.config.presence_max;
         if self.rooms.find(room).is_none_or(|room| room.ids.is_empty() || room.count() > max) {
+            return;
+        }
+        if !self.may_announce() {
             return;
         }
         let delivery = Delivery::system(room, event, name, peers.unix_ms());
