@@ -34,7 +34,7 @@ pub struct OverloadOptions {
     partial_bytes: Option<u64>,
     /// How much the messages of rooms matter: low, normal or high; `chatter.*=low`. May be given
     /// more than once: the first pattern that matches holds.
-    #[arg(long, value_name = "PATTERN=PRIORITY", help_heading = "Overload", value_parser = priority)]
+    #[arg(long, value_name = "PATTERN=LEVEL", help_heading = "Overload", value_parser = priority)]
     room_priority: Vec<(Pattern, Priority)>,
     /// What becomes of the messages of rooms for members that read too slowly: close, drop-oldest,
     /// drop-newest or keep-latest (of each `key` of a message); `prices.*=keep-latest`. May be

@@ -40,10 +40,10 @@ const _: () = assert!(size_of::<Reading>() <= 40);
 impl Reading {
     pub(super) const START: Self = Self::Request(None);
 
-    /// What is held of a message or a request that has come in part, in bytes.
-    pub(super) fn held_bytes(&self) -> usize {
+    /// How much has come of a message or a request that has come in part, in bytes.
+    pub(super) fn partial_bytes(&self) -> usize {
         match self {
-            Self::Open(inbound) => inbound.held_bytes(),
+            Self::Open(inbound) => inbound.partial_bytes(),
             Self::Request(Some(exchange)) | Self::Pending(exchange) => exchange.held_bytes(),
             Self::Proxy(_) | Self::Request(None) | Self::Dialled(_) | Self::Discard => 0,
         }

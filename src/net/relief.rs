@@ -88,10 +88,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let max = self.peers.config.partial_bytes_max;
         let readings = self.readings.iter().enumerate();
         let mut held: Vec<_> = readings
-            .map(|(index, reading)| (reading.held_bytes(), index))
+            .map(|(index, reading)| (reading.partial_bytes(), index))
             .filter(|(bytes, _)| *bytes > 0)
             .collect();
         held.sort_unstable();
+        self.spare.clear(); // else the next to come gets, and answers for, a large buffer
         while self.partial_bytes() > max - max / 8 {
             let Some((_, index)) = held.pop() else { return };
             if matches!(self.readings[index], Reading::Open(_)) {

@@ -154,6 +154,12 @@ impl Spare {
         self.bytes = self.assemblies.iter().map(|assembly| assembly.buffer.len()).sum();
     }
 
+    /// Gives all that is kept back to the allocator.
+    pub fn clear(&mut self) {
+        (self.assemblies, self.inflaters) = (Vec::new(), Vec::new());
+        (self.bytes, self.unused) = (0, 0);
+    }
+
     /// The bytes that the pool keeps.
     pub const fn bytes(&self) -> usize {
         self.bytes

@@ -133,10 +133,9 @@ impl Inbound {
         self.direction.is_compressed()
     }
 
-    /// What is held of a message that has come in part, in bytes.
-    pub fn held_bytes(&self) -> usize {
-        let keeps_context = self.direction.keeps_context();
-        self.assembly.as_ref().map_or(0, |assembly| assembly.held_bytes(keeps_context))
+    /// How much has come of a message that has come in part, in bytes.
+    pub fn partial_bytes(&self) -> usize {
+        self.assembly.as_ref().map_or(0, |assembly| assembly.message().len())
     }
 
     /// Gives the buffers back, for a connection that ends.

@@ -32,19 +32,19 @@ fn publish(server: &Server, room: &str, bytes: usize, has_key: bool) {
     let filler = "x".repeat(bytes);
     for number in 0..SENT {
         let key = if has_key { format!(r#""key":"k{}","#, number % 7) } else { String::new() };
-        let text = format!(
-            r#"{{"type":"text","id":1,{key}"content":{{"n":{number},"x":"{filler}"}},"echo":false}}"#
-        );
+        let content = format!(r#"{{"n":{number},"x":"{filler}"}}"#);
+        let text = format!(r#"{{"type":"text","id":1,{key}"content":{content},"echo":false}}"#);
         assert_eq!(ask(&mut talker, &text)["type"], "ok");
     }
 }
 
-/// Reads all that a slow member gets, up to the word on what was dropped.
-fn read_all(slow: &mut RawClient) -> (Vec<u64>, u64) {
-    let (mut numbers, mut dropped) = (Vec::new(), 0);
+/// Reads all that a slow member gets: the numbers, how much news of who comes and goes, and how
+/// many messages it is told that it did not get.
+fn read_all(slow: &mut RawClient) -> (Vec<u64>, u64, u64) {
+    let (mut numbers, mut news, mut dropped) = (Vec::new(), 0, 0);
     loop {
         let Some(frame) = slow.next_frame(Duration::from_secs(3)) else {
-            return (numbers, dropped);
+            return (numbers, news, dropped);
         };
         let message: Value = serde_json::from_slice(&frame.payload).expect("JSON");
         match (message["type"].as_str(), message["event"].as_str()) {
@@ -53,7 +53,8 @@ fn read_all(slow: &mut RawClient) -> (Vec<u64>, u64) {
                 dropped += message["count"].as_u64().expect("a count");
                 assert!(message["content"].is_string() && message["timestamp"].is_u64());
             }
-            _ => {}
+            (Some("system"), _) => news += 1,
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -63,9 +64,9 @@ fn of_each_key_the_latest_is_kept() {
     let server = start();
     let mut slow = narrow_member(&server, "/ws?room=prices.1&name=slow");
     publish(&server, "prices.1", 4_000, true);
-    let (numbers, dropped) = read_all(&mut slow);
+    let (numbers, news, dropped) = read_all(&mut slow);
     assert!(numbers.is_sorted(), "in their order");
-    assert_eq!(numbers.len() as u64 + dropped, SENT, "none without a word");
+    assert_eq!(numbers.len() as u64 + news + dropped, SENT + 2, "none without a word");
     assert!(dropped > 500, "{dropped}");
     let latest: HashMap<u64, u64> = numbers.iter().map(|number| (number % 7, *number)).collect();
     assert!((0..7).all(|key| latest[&key] >= SENT - 7), "{latest:?}");
@@ -84,8 +85,10 @@ fn the_oldest_or_the_newest_are_dropped_and_counted() {
         for _ in 0..sent {
             publish(&server, room, bytes, false);
         }
-        let (numbers, dropped) = read_all(&mut slow);
-        assert_eq!(numbers.len() as u64 + dropped, sent * SENT, "{room}: none without a word");
+        let (numbers, news, dropped) = read_all(&mut slow);
+        // The talker has come and gone each time.
+        let all = numbers.len() as u64 + news + dropped;
+        assert_eq!(all, sent * (SENT + 2), "{room}: none without a word");
         assert!(dropped > 100, "{room}: {dropped}");
         let has_last = numbers.last() == Some(&(SENT - 1));
         assert_eq!(has_last, room.starts_with("old"), "{room}");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use throng::hub::auth::{Claims, Limits, Priority, Signer};
 
@@ -34,7 +35,9 @@ impl Drop for Secret {
 }
 
 fn open(server: &Server, limits: Limits, priority: Priority) -> RawClient {
-    let claims = Claims { sub: "ann".into(), limits, priority, ..Claims::default() };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let exp = Some(now.as_secs() + 600);
+    let claims = Claims { sub: "ann".into(), exp, limits, priority, ..Claims::default() };
     let signer = Signer::secret(SECRET.as_bytes()).expect("a long secret");
     let token = signer.sign(&claims).expect("good claims");
     let mut client = RawClient::open(server, &format!("/ws?room=a&token={token}"));
@@ -64,7 +67,7 @@ fn a_token_has_its_own_rates_and_rooms() {
         assert_eq!(ask(&mut bob, &command)["type"], "ok", "{room}");
     }
     let text =
-        format!(r#"{{"type":"text","content":"{}","echo":false,"id":7}}"#, "x".repeat(1_900));
+        format!(r#"{{"type":"text","content":"{}","echo":false,"id":7}}"#, "x".repeat(1_700));
     assert_eq!(ask(&mut bob, &text)["type"], "ok");
     assert_eq!(ask(&mut bob, &text)["code"], "rate_limited");
 

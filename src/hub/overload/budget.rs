@@ -103,7 +103,7 @@ impl Budget {
         let backlogs = explicit(engine.backlogs_bytes_max)
             .unwrap_or((rest / 2 / BACKLOG_FACTOR * BACKLOG_DIVISOR).max(least_backlogs));
         let partial = explicit(engine.partial_bytes_max)
-            .unwrap_or((rest / 2).saturating_sub(message).max(2 * least_partial) / 2);
+            .unwrap_or((rest / 2).saturating_sub(message).max(least_partial.saturating_mul(2)) / 2);
         let each = |part: u64, words: String| Item { bytes: part.saturating_mul(loops), words };
         items.push(each(
             backlogs.saturating_mul(BACKLOG_FACTOR) / BACKLOG_DIVISOR,

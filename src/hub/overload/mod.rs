@@ -2,7 +2,8 @@
 //!
 //! Owns the pressure, where it comes from, the level that it leads to, and what each level sheds:
 //! first the messages of low priority, then news of who comes and goes and compression, then new
-//! connections. Never touches a socket. Without a [`watch`] the level is [`Level::Normal`] for ever.
+//! connections. Never touches a socket. Without a [`watch`] the level is always
+//! [`Level::Normal`].
 
 mod budget;
 mod controller;
