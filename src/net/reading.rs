@@ -270,6 +270,9 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
 ) {
     let session = peers.find(id).and_then(|index| peers.table[index].session.take());
     if let Some(session) = session {
+        // Who was cut in this turn, and has ended in another way since, has seen our Close.
+        let is_cut = peers.given_out.contains(&(id, CloseReason::Overloaded));
+        let reason = if is_cut { CloseReason::Overloaded } else { reason };
         peers.say_closed(id, reason);
         handler.close(peers, id, session, reason);
     }

@@ -55,11 +55,10 @@ impl<S, P: Platform> Peers<S, P> {
             }
         }
         self.stats.backlog(before, self.table[index].backlog_bytes());
-        if self.is_past_all_limits() {
-            self.cut(index);
-            return Err(SendError::Backlogged);
-        }
         self.stats.messages_out += 1;
+        if self.is_past_all_limits() {
+            self.cut(index); // what the socket has begun to take still goes out
+        }
         self.touch(index);
         Ok(())
     }

@@ -34,6 +34,8 @@ const COMPRESSION_BYTES: u64 = 3 << 20;
 const BACKLOG_FACTOR: u64 = 9;
 const BACKLOG_DIVISOR: u64 = 4;
 
+const ADVICE: &str = "lower a limit, such as --max-connections, --max-message or --max-rooms";
+
 /// As much as a mailbox has at least, in pieces.
 const MAIL_MIN: usize = 64;
 
@@ -121,7 +123,7 @@ impl Budget {
             mailbox_max,
         };
         if budget.needed() > bytes || backlogs < least_backlogs || partial < least_partial {
-            return Err(OverBudget(budget.to_string()));
+            return Err(OverBudget(format!("{budget}\n{ADVICE}")));
         }
         Ok(budget)
     }
@@ -143,10 +145,9 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (needed, bytes) = (size(self.needed()), size(self.bytes));
         writeln!(f, "the limits come to {needed}, and the memory budget is {bytes}:")?;
-        for Item { bytes, words } in &self.items {
-            writeln!(f, "  {:>10}  {words}", size(*bytes))?;
-        }
-        f.write_str("lower a limit, such as --max-connections, --max-message or --max-rooms")
+        let lines =
+            self.items.iter().map(|item| format!("  {:>10}  {}", size(item.bytes), item.words));
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
     }
 }
 
