@@ -57,12 +57,12 @@ pub struct Config {
     /// What happens then. Default: [`BacklogPolicy::Close`].
     pub backlog_policy: BacklogPolicy,
     /// What all peers of the loop may be owed from earlier turns together, in bytes. Past it, those
-    /// who are owed most are closed with 1013 until an eighth is free; an eighth over it, also
+    /// who are owed most are closed with 1013 until three eighths are free; an eighth over it, also
     /// within a turn, who would be owed more is. Default: no limit.
     pub backlogs_bytes_max: usize,
     /// What may be held of messages and requests that have come in part, from all peers of the loop
     /// together, in bytes. Past it, those of whom most is held are closed with 1013, or get 503,
-    /// until an eighth is free. Default: no limit.
+    /// until three eighths are free. Default: no limit.
     pub partial_bytes_max: usize,
     /// How many connections a loop holds: else 503. Default: 1,000,000.
     pub connections_max: usize,

@@ -33,7 +33,7 @@ impl<S, P: Platform> Peers<S, P> {
     #[cold]
     fn close_largest(&mut self) {
         let max = self.config.backlogs_bytes_max;
-        let target = (max - max / 8) as u64;
+        let target = (max / 8 * 5) as u64; // so that it is calm for a while
         let open = self.table.iter().filter(|(_, peer)| peer.is_open());
         let mut owed: Vec<_> = open
             .map(|(index, peer)| (peer.backlog_bytes(), index))
@@ -93,7 +93,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             .collect();
         held.sort_unstable();
         self.spare.clear(); // else the next to come gets, and answers for, a large buffer
-        while self.partial_bytes() > max - max / 8 {
+        while self.partial_bytes() > max / 8 * 5 {
             let Some((_, index)) = held.pop() else { return };
             if matches!(self.readings[index], Reading::Open(_)) {
                 let (id, reason) = (self.peers.id(index), CloseReason::Overloaded);

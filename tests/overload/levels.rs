@@ -120,3 +120,24 @@ fn without_the_flag_nothing_is_shed() {
     assert_eq!(metric(&server, "throng_degrade_level"), 0.0);
     assert_eq!(knock(&server, "/ws").status, 101);
 }
+
+#[test]
+fn descriptors_that_run_out_are_pressure_too() {
+    let server = Server::serve_with_descriptors(100, &["--degrade"]);
+    let mut members = Vec::new();
+    let pressure = "throng_pressure_ratio{source=\"descriptors\"}";
+    eventually("nobody is let in any more", 20.0, || {
+        let mut client = RawClient::connect(&server);
+        client.send(Upgrade::new("/ws?name=member").bytes());
+        let status = client.read_answer(false).status;
+        members.push(client);
+        if status == 101 && server.fd_count() > 85 {
+            std::thread::sleep(Duration::from_millis(300)); // it is looked at four times a second
+        }
+        status == 503
+    });
+    // The loop has not run into its end: there is room for those who look after it.
+    assert!((0.9..1.0).contains(&metric(&server, pressure)), "{}", metric(&server, pressure));
+    drop(members);
+    eventually("new members are let in", 10.0, || knock(&server, "/ws").status == 101);
+}

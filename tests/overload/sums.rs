@@ -115,3 +115,23 @@ fn what_has_come_in_part_is_bounded() {
         .collect();
     assert!(codes.len() >= 30 && codes.iter().all(|code| *code == 1013), "{codes:?}");
 }
+
+#[test]
+fn requests_in_part_are_bounded_too() {
+    let server = Server::serve(&["--partial-bytes", "100000", "--handshake-timeout", "60"]);
+    let mut head = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+    head.resize(10_300, b'x');
+    let mut clients: Vec<_> = (0..10).map(|_| RawClient::connect(&server)).collect();
+    for client in &mut clients {
+        client.send(&head);
+    }
+    // Of equals the last have to go, until three eighths are free.
+    for client in clients.iter_mut().skip(6) {
+        let answer = client.expect_refusal(&[503]);
+        assert_eq!(answer.only("retry-after"), Some("5"));
+    }
+    for client in clients.iter_mut().take(6) {
+        client.send(b"\r\n\r\n");
+        client.expect_answer(200);
+    }
+}
