@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::OnceLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::json;
@@ -29,7 +29,7 @@ pub(super) struct Command<'a> {
     pub(super) room: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) user: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
@@ -41,6 +41,8 @@ pub(super) struct Command<'a> {
     /// Of messages of one key the newest matters: see `--room-backlog`.
     #[serde(borrow)]
     pub(super) key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) token: Option<Cow<'a, str>>,
 }
 
 /// As much of a command as must be right to answer it.
@@ -65,6 +67,8 @@ pub(super) enum Kind {
     Presence,
     /// Are you there?
     Heartbeat,
+    /// Go on with a new token.
+    Refresh,
 }
 
 /// What is wrong with a command: a code that stays the same, and words.
@@ -106,6 +110,7 @@ impl<'a> Command<'a> {
             "direct" => Ok(Kind::Direct),
             "presence" => Ok(Kind::Presence),
             "heartbeat" => Ok(Kind::Heartbeat),
+            "refresh" => Ok(Kind::Refresh),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
         }
     }
@@ -128,6 +133,13 @@ impl<'a> Command<'a> {
     pub(super) fn heartbeat_seq(&self) -> Option<u64> {
         self.seq?.get().parse().ok()
     }
+}
+
+/// A value that is there, `null` too: anything may be said.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Whether an id is a number or a short string.
@@ -165,6 +177,7 @@ mod tests {
     fn each_fault_has_its_code() {
         assert_eq!(fault(r#"{"type":"text","content":"hi"}"#), "ok");
         assert_eq!(fault(r#"{"type":"te\u0078t","content":{"any":[1]}}"#), "ok");
+        assert_eq!(fault(r#"{"type":"text","content":null}"#), "ok");
         assert_eq!(fault(r#"{"type":"fly"}"#), "unknown_type");
         assert_eq!(fault("{}"), "bad_command");
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");

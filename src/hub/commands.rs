@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::auth::Priority;
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
+use super::frames::Frames;
 use super::handler::{Hub, LOBBY, Session};
 use super::mail::To;
 use super::members::{Home, Member};
 use super::rights::{Right, authorise};
-use crate::net::{Message, MessageKind, Peers, Platform, SharedFrame};
+use super::speech::tell;
+use crate::net::{Peers, Platform};
 
 const NOT_JOINED: Fault = Fault::new("not_joined", "you are not in this room");
 
@@ -33,6 +35,7 @@ impl Hub {
             Kind::Direct => self.direct(peers, from, command),
             Kind::Presence => self.presence(peers, from, command),
             Kind::Heartbeat => self.heartbeat(peers, from, command),
+            Kind::Refresh => self.refresh(peers, from, command),
         }
     }
 
@@ -122,12 +125,11 @@ impl Hub {
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
-        let payload = delivery.encode(&mut self.buffer);
-        let mut frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
+        let mut frames = Frames::new(delivery.encode(&mut self.buffer));
         if let Some(key) = key {
-            frame = frame.keyed(key);
+            frames = frames.keyed(key);
         }
-        let all = self.publish(peers, &To::Room(room), &frame, without);
+        let all = self.publish(peers, &To::Room(room), &frames, without);
         self.done(peers, from, command, all)
     }
 
@@ -143,9 +145,9 @@ impl Hub {
         authorise(member, Right::Direct, check_name(user)?)?;
         self.may_publish(member.priority(), Priority::Normal)?;
         let (sender, timestamp) = (sender(member, command)?, peers.unix_ms());
-        let payload = Delivery::Direct { content, sender, timestamp }.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
-        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frame, None);
+        let delivery = Delivery::Direct { content, sender, timestamp };
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frames, None);
         self.done(peers, from, command, all)
     }
 
@@ -198,8 +200,7 @@ impl Hub {
             members: members.as_deref(),
             count: may_see.then(|| room.count()),
         };
-        let payload = delivery.encode(&mut self.buffer);
-        let _ = peers.send(member.id, Message { kind: MessageKind::Text, payload });
+        tell(peers, member, delivery.encode(&mut self.buffer));
         Ok(())
     }
 

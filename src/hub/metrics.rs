@@ -12,7 +12,10 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::api::Counts;
+use super::auth::Refusal;
 use super::overload::{self, Guard};
+use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
 
@@ -35,9 +38,16 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
+    api: Arc<Counts>,
+    tallies: Arc<Mutex<Vec<Tallies>>>,
 }
 
 impl Metrics {
+    /// Where the HTTP API counts.
+    pub(super) fn api(&self) -> Arc<Counts> {
+        Arc::clone(&self.api)
+    }
+
     /// Takes what a loop has done so far, in place of what it brought before.
     pub fn publish(&self, loop_index: usize, stats: &Stats) {
         let mut loops = self.loops();
@@ -45,6 +55,15 @@ impl Metrics {
             loops.resize_with(loop_index + 1, Stats::default);
         }
         loops[loop_index].clone_from(stats);
+    }
+
+    /// Takes what the hub of a loop has counted so far, in place of what it brought before.
+    pub(super) fn publish_tallies(&self, loop_index: usize, tallies: &Tallies) {
+        let mut loops = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        if loops.len() <= loop_index {
+            loops.resize_with(loop_index + 1, Tallies::default);
+        }
+        loops[loop_index].clone_from(tallies);
     }
 
     /// Answers what is asked about the server itself; nothing else.
@@ -80,6 +99,8 @@ impl Metrics {
             families.extend(overload::families(guard, &all));
             families
         };
+        families.push(of_api(&self.api));
+        families.extend(of_tokens(&self.tallies.lock().unwrap_or_else(PoisonError::into_inner)));
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)
@@ -152,6 +173,45 @@ fn of_all(stats: &Stats) -> Vec<MetricFamily> {
             "throng_rtt_seconds",
             "Pings of peers that were silent, by the time to their pong.",
             &stats.rtt,
+        ),
+    ]
+}
+
+fn of_api(counts: &Counts) -> MetricFamily {
+    let metrics = counts.all().into_iter().map(|(operation, status, count)| {
+        counter(&[("operation", operation), ("status", &status.to_string())], count)
+    });
+    let help = "Requests to the HTTP API, by operation and HTTP status.";
+    counters("throng_api_requests_total", help, metrics.collect())
+}
+
+/// What is said of tokens that came after the handshake.
+fn of_tokens(loops: &[Tallies]) -> [MetricFamily; 4] {
+    let mut all = Tallies::default();
+    Refusal::ALL.iter().for_each(|refusal| all.add_refused(refusal.code(), 0)); // all are shown
+    loops.iter().for_each(|tallies| all.add(tallies));
+    all.refused.sort_unstable();
+    let refused = all.refused.iter().map(|(code, count)| counter(&[("code", code)], *count));
+    [
+        gauges(
+            "throng_unauthenticated",
+            "Connections that have yet to show a token.",
+            vec![gauge(&[], all.unknown as f64)],
+        ),
+        counters(
+            "throng_first_messages_total",
+            "Connections that were let in by the token of their first message.",
+            vec![counter(&[], all.let_in)],
+        ),
+        counters(
+            "throng_refreshes_total",
+            "Tokens that were followed by another.",
+            vec![counter(&[], all.refreshed)],
+        ),
+        counters(
+            "throng_tokens_refused_total",
+            "Tokens that were refused after the handshake, by code.",
+            refused.collect(),
         ),
     ]
 }

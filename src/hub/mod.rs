@@ -5,6 +5,7 @@
 
 pub mod address;
 mod answers;
+mod api;
 pub mod auth;
 mod command;
 mod commands;
@@ -12,7 +13,9 @@ mod config;
 mod control;
 mod delivery;
 mod door;
+mod entrance;
 mod forwarded;
+mod frames;
 mod handler;
 pub mod hosts;
 mod json;
@@ -24,13 +27,19 @@ pub mod origin;
 mod outbox;
 pub mod overload;
 mod pages;
+pub mod protobuf;
 mod rights;
 mod rooms;
 mod seats;
 mod shedding;
 mod speech;
+mod tallies;
 mod task;
+mod terms;
+mod trace;
+mod wire;
 
+pub use api::ApiPace;
 pub use config::Config;
 pub use control::{Control, ControlError};
 pub use door::Door;

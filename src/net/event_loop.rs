@@ -326,6 +326,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             while let Some(id) = self.peers.resumed.pop() {
                 self.resume(id);
             }
+            self.lift_limits();
             while let Some(dial) = self.peers.dials.pop() {
                 self.dial(dial);
             }

@@ -151,25 +151,33 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let mut slots = HeaderSlots::new();
         let head = http::Request::parse(&bytes[..head_len], &mut slots, &config.head)?;
         let offer = Offer::from_request(&head)?;
-        let body_len = match head.body() {
-            Body::None => 0,
-            Body::Length(len) => usize::try_from(len)
-                .ok()
-                .filter(|len| *len <= config.body_bytes_max)
-                .ok_or(HttpError::BodyTooLarge)?,
-            Body::Chunked => return Err(HttpError::LengthRequired.into()),
+        let body_len = match body_len(&head, config.body_bytes_max) {
+            Ok(len) => len,
+            Err(error) => return Ok(self.leave_unread(index, &head, error)),
         };
         let len = head_len + body_len;
-        let Some(body) = bytes.get(head_len..len) else {
-            *scan = HeadScan::new(); // the head is read once more, when the body is there
-            return Ok(Step::More(len));
-        };
+        let body = bytes.get(head_len..len);
         let id = self.peers.id(index);
         let (stream, clock) = (&self.peers.table[index].stream, &self.peers.clock);
         let proxied = self.peers.proxied.find(id);
-        let request = Request { id, head, offer, body, stream, proxied, clock };
+        let seen = body.unwrap_or_default();
+        let request = Request { id, head, offer, body: seen, stream, proxied, clock };
+        if body.is_none() {
+            if !self.handler.waits_for(&request, body_len) {
+                return Ok(self.leave_unread(index, &head, HttpError::BodyTooLarge));
+            }
+            *scan = HeadScan::new(); // the head is read once more, when the body is there
+            return Ok(Step::More(len));
+        }
         let verdict = decided.unwrap_or_else(|| self.handler.request(&request));
         self.apply(index, &head, offer.as_ref(), len, verdict)
+    }
+
+    /// Answers a request whose body is not taken, and ends the connection.
+    fn leave_unread(&mut self, index: usize, head: &http::Request<'_>, error: HttpError) -> Step {
+        let response = self.handler.unread(head, error);
+        self.refuse(index, &response);
+        Step::Ended
     }
 
     /// Carries out a verdict.
@@ -185,7 +193,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             (Verdict::Pending, _) => Ok(Step::Pending),
             (Verdict::Accept(acceptance, session), Some(offer)) => {
                 offer.check(&acceptance)?;
-                let params = self.negotiate(offer);
+                let is_plain = acceptance.is_without_extensions();
+                let params = if is_plain { None } else { self.negotiate(offer) };
                 let acceptance = match params {
                     Some(params) => {
                         let mut answer = String::new();
@@ -197,7 +206,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.peers.write(index, |out| {
                     handshake::write_response(out, offer.key(), &acceptance);
                 });
-                let incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                let mut incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                if acceptance.is_limited() {
+                    incoming = incoming.limited();
+                }
                 let outgoing = params.map_or(Direction::PLAIN, Direction::of_server);
                 self.peers.table[index].session = Some(session);
                 self.open(index, incoming, outgoing);
@@ -209,7 +221,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 // What follows a handshake that was refused may be frames, not a request.
                 options.keep_alive &= offer.is_none() && !response.closes() && !self.is_stopping();
                 if offer.is_some() {
-                    self.peers.say_refused(index, response.status());
+                    self.peers.say_refused(index, &response);
                 }
                 self.peers.write(index, |out| response.encode(out, options));
                 if !options.keep_alive {
@@ -262,14 +274,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         self.peers.enter(index, Stage::Open);
         self.peers.rest(index);
         let id = self.peers.id(index);
-        self.peers.say_open(id);
+        self.peers.say_open(id, |session| self.handler.trace(session, id));
         self.handler.open(&mut self.peers, id);
     }
 
     /// Answers, and ends the connection.
     pub(super) fn refuse(&mut self, index: usize, response: &Response) {
         self.readings[index] = Reading::Discard;
-        self.peers.say_refused(index, response.status());
+        self.peers.say_refused(index, response);
         self.peers.write(index, |out| response.encode(out, EncodeOptions::CLOSE));
         self.peers.end(index);
     }
@@ -322,6 +334,18 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.refuse(index, &HttpError::Timeout.response());
             }
         }
+    }
+}
+
+/// The length of the body behind a head, where it is taken.
+fn body_len(head: &http::Request<'_>, max: usize) -> Result<usize, HttpError> {
+    match head.body() {
+        Body::None => Ok(0),
+        Body::Length(len) => {
+            let len = usize::try_from(len).ok().filter(|len| *len <= max);
+            len.ok_or(HttpError::BodyTooLarge)
+        }
+        Body::Chunked => Err(HttpError::LengthRequired),
     }
 }
 

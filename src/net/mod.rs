@@ -12,12 +12,15 @@ mod accept;
 mod backlog;
 mod config;
 mod deadline;
+#[cfg(target_os = "linux")]
+mod defer;
 mod deflaters;
 mod dial;
 mod event_loop;
 mod exchange;
 mod handler;
 mod id;
+mod limited;
 mod mailbox;
 mod os;
 mod peer;

@@ -206,6 +206,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         while let Some(event) = events.next() {
             made += event.as_ref().map_or(0, Event::len);
             deliver(&mut self.handler, &mut self.peers, id, event);
+            if self.peers.takes_lift(id) {
+                events.lift_limit();
+            }
         }
         drop(events);
         if inbound.is_done() {
@@ -273,7 +276,7 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
         // Who was cut in this turn, and has ended in another way since, has seen our Close.
         let is_cut = peers.given_out.contains(&(id, CloseReason::Overloaded));
         let reason = if is_cut { CloseReason::Overloaded } else { reason };
-        peers.say_closed(id, reason);
+        peers.say_closed(id, reason, || handler.trace(&session, id));
         handler.close(peers, id, session, reason);
     }
 }

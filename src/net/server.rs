@@ -224,6 +224,8 @@ fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_port(shared)?;
     socket.set_tcp_nodelay(true)?; // Linux passes it on to what is accepted
     socket.set_nonblocking(true)?;
+    #[cfg(target_os = "linux")]
+    super::defer::defer_accept(&socket);
     socket.bind(&addr.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())

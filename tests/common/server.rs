@@ -44,6 +44,18 @@ impl Server {
         Server::start(command, flags)
     }
 
+    /// `throng serve` that logs what `filter` says.
+    pub fn serve_logging(filter: &str, flags: &[&str]) -> Server {
+        Server::serve_in(&[("THRONG_LOG", filter)], flags)
+    }
+
+    /// `throng serve` with these variables in its environment.
+    pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.arg("serve").envs(environment.iter().copied());
+        Server::start(command, flags)
+    }
+
     /// `throng echo` that may hold at most `descriptors` files and sockets open.
     pub fn echo_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
         Server::with_descriptors("echo", descriptors, flags)

@@ -1,0 +1,66 @@
+//! One message to many members.
+//!
+//! Owns its frame in each form, made at most once whatever number of loops it goes to: JSON always,
+//! Protobuf when the first who wants it is found. Never knows to whom it goes.
+
+use std::num::NonZeroU64;
+use std::sync::{Arc, OnceLock};
+
+use super::wire::Wire;
+use crate::net::SharedFrame;
+
+/// A message in every form. Clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct Frames(Arc<Forms>);
+
+#[derive(Debug)]
+struct Forms {
+    json: SharedFrame,
+    /// What it takes the place of where a member reads too slowly.
+    key: Option<NonZeroU64>,
+    /// Made when the first who wants it is found.
+    protobuf: OnceLock<SharedFrame>,
+}
+
+impl Frames {
+    /// The frames of a message that was written as JSON.
+    pub(super) fn new(json: &[u8]) -> Self {
+        let (json, protobuf) = (Wire::Json.frame(json), OnceLock::new());
+        Self(Arc::new(Forms { json, key: None, protobuf }))
+    }
+
+    /// The same, in place of earlier messages of this key.
+    pub(super) fn keyed(self, key: NonZeroU64) -> Self {
+        let json = self.0.json.clone().keyed(key);
+        Self(Arc::new(Forms { json, key: Some(key), protobuf: OnceLock::new() }))
+    }
+
+    pub(super) fn of(&self, wire: Wire) -> &SharedFrame {
+        let Forms { json, key, protobuf } = &*self.0;
+        match wire {
+            Wire::Json => json,
+            Wire::Protobuf => protobuf.get_or_init(|| {
+                let frame = Wire::Protobuf.frame(json.payload());
+                key.map_or(frame.clone(), |key| frame.keyed(key))
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::protobuf::{Delivery, Message};
+
+    #[test]
+    fn each_form_is_made_once_and_when_it_is_wanted() {
+        let frames = Frames::new(br#"{"type":"text","content":"hi","sender":"ann"}"#);
+        let elsewhere = frames.clone();
+        assert!(frames.0.protobuf.get().is_none());
+        let twin = elsewhere.of(Wire::Protobuf);
+        assert!(std::ptr::eq(twin, frames.of(Wire::Protobuf)));
+        let delivery = Delivery::decode(twin.payload()).unwrap();
+        assert_eq!(delivery.content_json.as_deref(), Some("\"hi\""));
+        assert!(std::ptr::eq(elsewhere.of(Wire::Json), frames.of(Wire::Json)));
+    }
+}
