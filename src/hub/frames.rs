@@ -41,7 +41,10 @@ impl Frames {
             Wire::Json => json,
             Wire::Protobuf => protobuf.get_or_init(|| {
                 let frame = Wire::Protobuf.frame(json.payload());
-                key.map_or(frame.clone(), |key| frame.keyed(key))
+                match key {
+                    Some(key) => frame.keyed(*key),
+                    None => frame,
+                }
             }),
         }
     }

@@ -324,5 +324,8 @@ mod tests {
         let error = decode(r#"{"type":"error","id":4,"code":"gone","content":"it \"is\""}"#);
         assert_eq!((error.content.as_deref(), error.content_json), (Some("it \"is\""), None));
         assert_eq!((error.id, error.code.as_deref()), (Some(4), Some("gone")));
+        let dropped = decode(r#"{"type":"system","event":"dropped","count":3,"content":"gone"}"#);
+        assert_eq!((dropped.event.as_deref(), dropped.count), (Some("dropped"), Some(3)));
+        assert_eq!(dropped.content.as_deref(), Some("gone"));
     }
 }
