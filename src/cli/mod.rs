@@ -6,6 +6,7 @@ mod connect;
 mod echo;
 mod load;
 mod options;
+mod overload;
 mod serve;
 mod serving;
 mod tls;

@@ -17,6 +17,7 @@ use throng::hub::origin::Origins;
 use throng::hub::{ApiPace, Config, Door, Hub, Metrics};
 
 use super::options::ServerOptions;
+use super::overload::OverloadOptions;
 use super::serving;
 
 /// How often the key files are looked at.
@@ -85,6 +86,8 @@ pub struct ServeOptions {
     /// Most rooms that a connection is in.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 100)]
     max_rooms: usize,
+    #[command(flatten)]
+    overload: OverloadOptions,
 }
 
 pub fn run(options: &ServeOptions) -> io::Result<()> {
@@ -93,15 +96,19 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
         watch(authenticator, KEYS_PERIOD)?;
     }
     let door = Arc::new(door);
-    let config = Config { rooms_max: options.max_rooms, ..Config::default() };
+    let room_rules = options.overload.room_rules();
+    let config = Config { rooms_max: options.max_rooms, room_rules, ..Config::default() };
+    let mut engine = options.server.config();
+    let (loops, takes_tokens) = (options.server.loops as usize, door.authenticator.is_some());
+    let guard = options.overload.guard(loops, config.rooms_max, takes_tokens, &mut engine)?;
     let tls = options.server.tls.setup()?;
     let metrics = Metrics::default();
     if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
         metrics.watch_tls(acceptor);
     }
-    serving::run(&options.server, tls.as_ref(), |index, mailboxes| {
+    serving::run_with(&options.server, engine, tls.as_ref(), |index, mailboxes| {
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
-        hub.behind(Arc::clone(&door)).metrics(&metrics)
+        hub.behind(Arc::clone(&door)).metrics(&metrics).guarded_by(Arc::clone(&guard))
     })
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use throng::net::{Handler, Mailboxes, Os, Server, Stopper, Tls, TlsSetup};
+use throng::net::{Config, Handler, Mailboxes, Os, Server, Stopper, Tls, TlsSetup};
 
 use super::options::ServerOptions;
 
@@ -21,10 +21,23 @@ pub fn run<M, H>(
 where
     H: Handler<Os, Mail = M> + Handler<Tls, Mail = M>,
 {
+    run_with(options, options.config(), tls, make)
+}
+
+/// The same, with the engine's limits as they are.
+pub fn run_with<M, H>(
+    options: &ServerOptions,
+    config: Config,
+    tls: Option<&TlsSetup>,
+    make: impl Fn(usize, &Mailboxes<M>) -> H + Sync,
+) -> io::Result<()>
+where
+    H: Handler<Os, Mail = M> + Handler<Tls, Mail = M>,
+{
     let mut builder = Server::builder()
         .loops(options.loops as usize)
         .reuse_port(options.reuse_port)
-        .config(options.config());
+        .config(config);
     for addr in &options.listen {
         builder = builder.listen(addr);
     }

@@ -3,6 +3,9 @@
 //! Owns the grammar of commands and what is said of a bad one. Never carries one out.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -35,6 +38,9 @@ pub(super) struct Command<'a> {
     #[serde(borrow)]
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) echo: Option<bool>,
+    /// Of messages of one key the newest matters: see `--room-backlog`.
+    #[serde(borrow)]
+    pub(super) key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) token: Option<Cow<'a, str>>,
 }
@@ -112,6 +118,15 @@ impl<'a> Command<'a> {
     /// The id to answer with: a number or a short string.
     pub(super) fn id(&self) -> Option<&'a RawValue> {
         self.id.filter(|id| is_scalar(id))
+    }
+
+    /// What the message stands for in its room: newer ones of the same key take its place where a
+    /// member reads too slowly.
+    pub(super) fn key(&self, room: &str) -> Result<Option<NonZeroU64>, Fault> {
+        static KEYS: OnceLock<RandomState> = OnceLock::new(); // the same on all loops
+        let Some(key) = self.key.as_deref() else { return Ok(None) };
+        let hash = KEYS.get_or_init(RandomState::new).hash_one((room, check_name(key)?));
+        Ok(NonZeroU64::new(hash.max(1)))
     }
 
     /// The number of a heartbeat, where it is one.

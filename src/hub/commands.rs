@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::auth::Priority;
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
 use super::frames::Frames;
@@ -52,7 +53,7 @@ impl Hub {
         {
             return Ok(room);
         }
-        if member.seats.len() >= self.config.rooms_max {
+        if member.seats.len() >= member.rooms_max().unwrap_or(self.config.rooms_max) {
             return Err(Fault::new("too_many_rooms", "you are in as many rooms as is allowed"));
         }
         let (id, name) = (member.id, member.name.clone());
@@ -118,13 +119,18 @@ impl Hub {
         let room = self.rooms.room(number).ok_or(NOT_JOINED)?;
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Write, &room.name)?;
+        self.may_publish(member.priority(), room.rule.priority)?;
+        let key = command.key(&room.name)?;
         let sender = sender(member, command)?;
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
         let payload = delivery.encode(&mut self.buffer);
         self.desk.publish(number, payload.len());
-        let frames = Frames::new(payload);
+        let mut frames = Frames::new(payload);
+        if let Some(key) = key {
+            frames = frames.keyed(key);
+        }
         let all = self.publish(peers, &To::Room(room), &frames, without);
         self.done(peers, from, command, all)
     }
@@ -139,6 +145,7 @@ impl Hub {
         let user = command.user.as_ref().ok_or(Fault::new("bad_command", "user is missing"))?;
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Direct, check_name(user)?)?;
+        self.may_publish(member.priority(), Priority::Normal)?;
         let (sender, timestamp) = (sender(member, command)?, peers.unix_ms());
         let delivery = Delivery::Direct { content, sender, timestamp };
         let frames = Frames::new(delivery.encode(&mut self.buffer));

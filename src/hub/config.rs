@@ -3,6 +3,8 @@
 //! Owns the hub's own limits and their defaults. The engine's stand in
 //! [`net::Config`](crate::net::Config).
 
+use super::overload::RoomRules;
+
 /// The hub's own limits.
 ///
 /// ```
@@ -21,10 +23,18 @@ pub struct Config {
     pub presence_max: usize,
     /// Most faults of a connection within a minute; one more gets Close 1008. Default: 100.
     pub faults_per_minute_max: u16,
+    /// What holds for rooms by their names: priority, and what becomes of messages for members that
+    /// read too slowly. Default: nothing.
+    pub room_rules: RoomRules,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { rooms_max: 100, presence_max: 500, faults_per_minute_max: 100 }
+        Self {
+            rooms_max: 100,
+            presence_max: 500,
+            faults_per_minute_max: 100,
+            room_rules: RoomRules::default(),
+        }
     }
 }

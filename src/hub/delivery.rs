@@ -35,6 +35,9 @@ pub(super) enum Delivery<'a> {
     Direct { content: &'a RawValue, sender: &'a str, timestamp: u64 },
     /// Somebody came or went.
     System { room: &'a str, event: Event, sender: &'a str, content: String, timestamp: u64 },
+    /// A member that was too slow has not got everything.
+    #[serde(rename = "system")]
+    Dropped { event: Event, count: u64, content: String, timestamp: u64 },
     /// A command was carried out.
     Ok {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,7 @@ pub(super) enum Delivery<'a> {
 pub(super) enum Event {
     Join,
     Leave,
+    Dropped,
 }
 
 impl<'a> Delivery<'a> {
@@ -92,6 +96,7 @@ impl<'a> Delivery<'a> {
         let content = match event {
             Event::Join => format!("{sender} joined"),
             Event::Leave => format!("{sender} left"),
+            Event::Dropped => String::new(), // of no sender: see `Dropped`
         };
         Self::System { room, event, sender, content, timestamp }
     }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::address::{Client, TrustedProxies};
 use super::api::ApiPace;
-use super::auth::{ApiKeys, Authenticator, Identity, Refusal, Token};
+use super::auth::{ApiKeys, Authenticator, Identity, Limits, Refusal, Token};
 use super::command::Fault;
 use super::hosts::Hosts;
-use super::limits::{Flow, FlowLimits, Gate, Place, Ruling};
+use super::limits::{Flow, FlowLimits, Gate, Place, Rate, Ruling};
 use super::origin::{Origins, Scheme};
 use super::trace::Trace;
 use crate::http::Response;
@@ -154,10 +154,27 @@ impl Door {
     /// Whether somebody may send a message of `len` bytes now.
     #[inline]
     pub(super) fn rule(&self, pass: Option<&mut Pass>, now: Duration, len: usize) -> Ruling {
-        match (pass, &self.flow) {
-            (Some(pass), Some(limits)) => pass.flow.rule(now, len, limits),
-            _ => Ruling::Pass,
+        let Some(pass) = pass else { return Ruling::Pass };
+        let limits = pass.identity.as_ref().map(|identity| &identity.limits);
+        let own = limits.and_then(|limits| self.flow_of(limits));
+        match own.as_ref().or(self.flow.as_ref()) {
+            Some(limits) => pass.flow.rule(now, len, limits),
+            None => Ruling::Pass,
         }
+    }
+
+    /// How fast the bearer of a token may send, where the token says: in place of what holds for
+    /// others.
+    fn flow_of(&self, limits: &Limits) -> Option<FlowLimits> {
+        limits.messages.or(limits.bytes)?;
+        let others = FlowLimits { messages: None, bytes: None, ..FlowLimits::default() };
+        let others = self.flow.clone().unwrap_or(others);
+        let rate = |units: u32| Rate::per_second(units, units.saturating_mul(2));
+        Some(FlowLimits {
+            messages: limits.messages.map(rate).or(others.messages),
+            bytes: limits.bytes.map(rate).or(others.bytes),
+            ..others
+        })
     }
 
     /// How a request has come.

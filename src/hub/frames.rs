@@ -3,6 +3,7 @@
 //! Owns its frame in each form, made at most once whatever number of loops it goes to: JSON always,
 //! Protobuf when the first who wants it is found. Never knows to whom it goes.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 
 use super::wire::Wire;
@@ -15,6 +16,8 @@ pub(super) struct Frames(Arc<Forms>);
 #[derive(Debug)]
 struct Forms {
     json: SharedFrame,
+    /// What it takes the place of where a member reads too slowly.
+    key: Option<NonZeroU64>,
     /// Made when the first who wants it is found.
     protobuf: OnceLock<SharedFrame>,
 }
@@ -23,14 +26,26 @@ impl Frames {
     /// The frames of a message that was written as JSON.
     pub(super) fn new(json: &[u8]) -> Self {
         let (json, protobuf) = (Wire::Json.frame(json), OnceLock::new());
-        Self(Arc::new(Forms { json, protobuf }))
+        Self(Arc::new(Forms { json, key: None, protobuf }))
+    }
+
+    /// The same, in place of earlier messages of this key.
+    pub(super) fn keyed(self, key: NonZeroU64) -> Self {
+        let json = self.0.json.clone().keyed(key);
+        Self(Arc::new(Forms { json, key: Some(key), protobuf: OnceLock::new() }))
     }
 
     pub(super) fn of(&self, wire: Wire) -> &SharedFrame {
-        let Forms { json, protobuf } = &*self.0;
+        let Forms { json, key, protobuf } = &*self.0;
         match wire {
             Wire::Json => json,
-            Wire::Protobuf => protobuf.get_or_init(|| Wire::Protobuf.frame(json.payload())),
+            Wire::Protobuf => protobuf.get_or_init(|| {
+                let frame = Wire::Protobuf.frame(json.payload());
+                match key {
+                    Some(key) => frame.keyed(*key),
+                    None => frame,
+                }
+            }),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! mail.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -21,6 +22,7 @@ use super::mail::Mail;
 use super::members::{Home, Member};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
+use super::overload::{Guard, this_thread};
 use super::pages;
 use super::protobuf;
 use super::rooms::Rooms;
@@ -110,7 +112,10 @@ pub struct Hub {
     pub(super) terms: Terms,
     pub(super) tallies: Tallies,
     pub(super) desk: Desk,
-    loop_index: usize,
+    pub(super) guard: Arc<Guard>,
+    /// Where the system tells of the loop's thread, if that is watched.
+    pub(super) thread: Option<PathBuf>,
+    pub(super) loop_index: usize,
 }
 
 impl Hub {
@@ -130,20 +135,19 @@ impl Hub {
     /// The same, with limits of its own.
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
-        let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
-        let (terms, tallies, buffer) = (Terms::default(), Tallies::default(), Vec::new());
-        let (traces, desk) = (Traces::default(), Desk::default());
         Self {
+            rooms: Rooms::new(config.room_rules.clone()),
             config,
-            door,
-            rooms,
+            door: Arc::default(),
             others,
-            buffer,
-            traces,
-            metrics,
-            terms,
-            tallies,
-            desk,
+            buffer: Vec::new(),
+            traces: Traces::default(),
+            metrics: Metrics::default(),
+            terms: Terms::default(),
+            tallies: Tallies::default(),
+            desk: Desk::default(),
+            guard: Arc::default(),
+            thread: None,
             loop_index,
         }
     }
@@ -152,6 +156,13 @@ impl Hub {
     #[must_use]
     pub fn behind(self, door: Arc<Door>) -> Self {
         Self { door, ..self }
+    }
+
+    /// The same, watched over by a guard that it shares with the hubs of the other loops. To be
+    /// called on the loop's own thread.
+    #[must_use]
+    pub fn guarded_by(self, guard: Arc<Guard>) -> Self {
+        Self { guard, thread: this_thread(), ..self }
     }
 
     /// The way in for who is no client.
@@ -197,7 +208,7 @@ impl Hub {
         let minute = (peers.now().as_secs() / 60) as u16;
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
-        if fault != Fault::OVERLOADED && member.is_at_fault(minute, max) {
+        if fault.code != Fault::OVERLOADED.code && member.is_at_fault(minute, max) {
             let trace = self.traces.of_connection(member.id, member.trace());
             tracing::debug!(id = %member.id, %trace, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
@@ -279,7 +290,7 @@ impl Hub {
                 Err(response) => return response,
             }
         }
-        self.metrics.respond(head).unwrap_or_else(|| pages::respond(head))
+        self.metrics.respond(head, &self.guard).unwrap_or_else(|| pages::respond(head))
     }
 }
 
@@ -372,6 +383,9 @@ impl<P: Platform> Handler<P> for Hub {
         }
         if !matches!(path, "/" | "/ws" | "/echo") {
             return self.refuse_entry(request, pages::not_found());
+        }
+        if let Some(response) = self.refusal() {
+            return self.refuse_entry(request, response);
         }
         let newcomer = match Newcomer::of(request) {
             Ok(newcomer) => newcomer,
@@ -491,6 +505,16 @@ impl<P: Platform> Handler<P> for Hub {
         self.rooms.members.remove(number);
     }
 
+    fn drain(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {
+        let count = peers.take_dropped(id);
+        if let Some(Session(Kind::Member(member))) = peers.session(id)
+            && count > 0
+        {
+            let member = *member;
+            self.tell_dropped(peers, member, count);
+        }
+    }
+
     fn mail(&mut self, peers: &mut Peers<Session, P>, mail: Mail) {
         self.receive(peers, mail.0);
     }
@@ -501,6 +525,7 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
         self.end_terms(peers);
+        self.report(peers);
         self.metrics.publish(self.loop_index, peers.stats());
         self.metrics.publish_tallies(self.loop_index, &self.tallies);
         self.others.tell();

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::auth::Identity;
+use super::auth::{Identity, Priority};
 use super::door::Pass;
 use super::seats::Seats;
 use super::trace::Trace;
@@ -100,6 +100,16 @@ impl Member {
     /// Who its token says that it is.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.pass.as_ref()?.identity.as_ref()
+    }
+
+    /// How much its messages matter, as its token says.
+    pub(super) fn priority(&self) -> Priority {
+        self.identity().map_or(Priority::Normal, |identity| identity.priority)
+    }
+
+    /// In how many rooms it may be, where its token says.
+    pub(super) fn rooms_max(&self) -> Option<usize> {
+        self.identity()?.limits.rooms.map(|rooms| rooms as usize)
     }
 
     /// The trace that its handshake has brought.
@@ -206,6 +216,11 @@ impl Members {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// For how many members the table has room.
+    pub(super) fn capacity(&self) -> usize {
+        self.table.capacity()
     }
 
     /// Whether anybody speaks in this form.

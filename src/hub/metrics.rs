@@ -16,6 +16,7 @@ use prometheus::proto::{
 
 use super::api::Counts;
 use super::auth::Refusal;
+use super::overload::{self, Guard};
 use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
@@ -78,14 +79,14 @@ impl Metrics {
     }
 
     /// Answers what is asked about the server itself; nothing else.
-    pub(super) fn respond(&self, head: &http::Request<'_>) -> Option<Response> {
+    pub(super) fn respond(&self, head: &http::Request<'_>, guard: &Guard) -> Option<Response> {
         let reads = matches!(head.method(), "GET" | "HEAD");
         let response = match head.path() {
             "/metrics" | "/readyz" if !reads => {
                 Response::text(405, "this method is not for this path\n")
                     .header("Allow", "GET, HEAD")
             }
-            "/metrics" => match self.encode() {
+            "/metrics" => match self.encode(guard) {
                 Ok(text) => Response::new(200).body(CONTENT_TYPE, text.into_bytes()),
                 Err(error) => {
                     tracing::error!(%error, "the metrics cannot be written");
@@ -100,13 +101,14 @@ impl Metrics {
     }
 
     /// The numbers of all loops, and of the process, as text.
-    fn encode(&self) -> prometheus::Result<String> {
+    fn encode(&self, guard: &Guard) -> prometheus::Result<String> {
         let mut families = {
             let loops = self.loops();
             let mut all = Stats::default();
             loops.iter().for_each(|stats| all.add(stats));
             let mut families = of_all(&all);
             families.extend(of_each(&loops));
+            families.extend(overload::families(guard, &all));
             families
         };
         families.push(of_api(&self.api));
@@ -177,7 +179,16 @@ fn of_all(stats: &Stats) -> Vec<MetricFamily> {
             "What slow peers are owed, in bytes.",
             vec![gauge(&[], stats.backlog_bytes as f64)],
         ),
-        fan_out(&stats.fan_out),
+        histogram(
+            "throng_fanout_seconds",
+            "Broadcasts, by the time from when the loop woke to when all sockets were written to.",
+            &stats.fan_out,
+        ),
+        histogram(
+            "throng_rtt_seconds",
+            "Pings of peers that were silent, by the time to their pong.",
+            &stats.rtt,
+        ),
     ]
 }
 
@@ -266,7 +277,7 @@ fn of_tls(counts: tls::Counts) -> Vec<MetricFamily> {
     ]
 }
 
-fn fan_out(times: &FanOut) -> MetricFamily {
+fn histogram(name: &str, help: &str, times: &FanOut) -> MetricFamily {
     let mut count = 0;
     let buckets = FanOut::BOUNDS_US.iter().zip(times.counts).map(|(bound_us, more)| {
         count += more;
@@ -281,16 +292,14 @@ fn fan_out(times: &FanOut) -> MetricFamily {
     histogram.set_sample_sum(times.sum.as_secs_f64());
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
-    let help =
-        "Broadcasts, by the time from when the loop woke to when all sockets were written to.";
-    family("throng_fanout_seconds", help, MetricType::HISTOGRAM, vec![metric])
+    family(name, help, MetricType::HISTOGRAM, vec![metric])
 }
 
-fn counters(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn counters(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
     family(name, help, MetricType::COUNTER, metrics)
 }
 
-fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
     family(name, help, MetricType::GAUGE, metrics)
 }
 
@@ -303,7 +312,7 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family
 }
 
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+pub(super) fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value as f64);
     let mut metric = Metric::from_label(pairs(labels));
@@ -311,7 +320,7 @@ fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     metric
 }
 
-fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
+pub(super) fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
     let mut metric = Metric::from_label(pairs(labels));

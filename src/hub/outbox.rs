@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::control::Control;
 use super::frames::Frames;
 use super::mail::{Letter, Mail, To};
-use crate::net::Mailboxes;
+use crate::net::{Mailbox, Mailboxes};
 
 /// A room and a name.
 type Seat = (Arc<str>, Arc<str>);
@@ -37,6 +37,11 @@ impl Outbox {
 
     pub(super) const fn loop_index(&self) -> usize {
         self.loop_index
+    }
+
+    /// How many pieces of mail wait for this loop.
+    pub(super) fn waiting(&self) -> usize {
+        self.mailboxes.get(self.loop_index).map_or(0, Mailbox::waiting)
     }
 
     /// Passes a message on; whether every loop has taken it.

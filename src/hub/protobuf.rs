@@ -66,6 +66,10 @@ pub struct Command {
     #[prost(string, optional, tag = "10")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Of messages of one key the newest matters.
+    #[prost(string, optional, tag = "11")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// What a command asks for.
@@ -322,6 +326,7 @@ mod tests {
             timestamp: Some(1),
             echo: Some(true),
             token: text(),
+            key: text(),
         };
         let twin = keys(&command_to_json(&whole.encode_to_vec()).unwrap());
         let twin: BTreeSet<&str> = twin.iter().map(String::as_str).collect();
@@ -354,10 +359,12 @@ mod tests {
             timestamp: Some(0),
             echo: Some(false),
             token: Some("t".into()),
+            key: Some("k".into()),
         };
         let expected = concat!(
             r#"{"type":"text","id":7,"room":"a\"b","user":"u","content":{"a": [1, "\u00e9"]},"#,
-            r#""sender":"s","seq":18446744073709551615,"timestamp":0,"echo":false,"token":"t"}"#,
+            r#""sender":"s","seq":18446744073709551615,"timestamp":0,"echo":false,"token":"t","#,
+            r#""key":"k"}"#,
         );
         assert_eq!(json(&whole).as_deref(), Ok(expected));
         assert_eq!(json(&Command::default()).as_deref(), Ok(r#"{"type":""}"#));
@@ -394,5 +401,8 @@ mod tests {
         let error = decode(r#"{"type":"error","id":4,"code":"gone","content":"it \"is\""}"#);
         assert_eq!((error.content.as_deref(), error.content_json), (Some("it \"is\""), None));
         assert_eq!((error.id, error.code.as_deref()), (Some(4), Some("gone")));
+        let dropped = decode(r#"{"type":"system","event":"dropped","count":3,"content":"gone"}"#);
+        assert_eq!((dropped.event.as_deref(), dropped.count), (Some("dropped"), Some(3)));
+        assert_eq!(dropped.content.as_deref(), Some("gone"));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::members::{Home, Member, Members};
+use super::overload::{RoomRule, RoomRules};
 use super::seats::Seat;
 use super::wire::Wire;
 use crate::net::ConnectionId;
@@ -25,6 +26,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Arc<str>,
+    pub(super) rule: RoomRule,
     /// The connections of its members; `places` has the same order.
     pub(super) ids: Vec<ConnectionId>,
     places: Vec<Place>,
@@ -41,12 +43,16 @@ pub(super) struct Rooms {
     pub(super) members: Members,
     rooms: Slab<Room>,
     by_name: HashMap<Arc<str>, u32>,
+    rules: RoomRules,
+    /// How many seats are taken.
+    seats: usize,
 }
 
 impl Room {
-    fn new(name: Arc<str>) -> Self {
+    fn new(name: Arc<str>, rule: RoomRule) -> Self {
         Self {
             name,
+            rule,
             ids: Vec::new(),
             places: Vec::new(),
             twins: 0,
@@ -74,6 +80,20 @@ impl Room {
 }
 
 impl Rooms {
+    /// No rooms yet, and what holds for each by its name.
+    pub(super) fn new(rules: RoomRules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// About what rooms and members take, in bytes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        const NAME: usize = 48; // a short one, where it stands and where it is looked for
+        const SEAT: usize = size_of::<ConnectionId>() + size_of::<Place>() + size_of::<Seat>();
+        let rooms = self.rooms.capacity() * size_of::<Room>() + self.rooms.len() * 2 * NAME;
+        let members = self.members.capacity() * size_of::<Member>() + self.members.len() * NAME;
+        (rooms + members + 2 * SEAT * self.seats) as u64
+    }
+
     /// The number of the room of that name, if anybody is in it.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
         self.by_name.get(name).copied()
@@ -135,6 +155,7 @@ impl Rooms {
             let (seat, place) = (who.seats.len() as u32, room.ids.len() as u32);
             who.seats.push(Seat { room: number, place });
             room.ids.push(who.id);
+            self.seats += 1;
             room.twins += usize::from(who.wire == Wire::Protobuf);
             room.places.push(Place { member, seat });
         }
@@ -146,6 +167,7 @@ impl Rooms {
         let who = self.members.find_mut(member)?;
         let at = who.seats.position(room)?;
         let seat = who.seats.swap_remove(at)?;
+        self.seats -= 1;
         if who.home == Home::Room(room) {
             who.home = Home::Left;
         }
@@ -188,7 +210,8 @@ impl Rooms {
             return *number;
         }
         let name: Arc<str> = name.into();
-        let number = self.rooms.insert(Room::new(Arc::clone(&name))) as u32;
+        let rule = self.rules.rule(&name);
+        let number = self.rooms.insert(Room::new(Arc::clone(&name), rule)) as u32;
         self.by_name.insert(name, number);
         number
     }

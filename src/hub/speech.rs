@@ -82,16 +82,17 @@ impl Hub {
         if count == 0 {
             return;
         }
+        let policy = room.rule.backlog.unwrap_or(peers.backlog_policy());
         let frame = frames.of(wire);
         if count < room.ids.len() {
             let ids = self.rooms.ids_of(room, wire).filter(|id| Some(*id) != without);
-            peers.broadcast(ids, frame);
+            peers.broadcast_under(policy, ids, frame);
             return;
         }
         let ids = room.ids.iter().copied();
         match without {
-            Some(without) => peers.broadcast(ids.filter(|id| *id != without), frame),
-            None => peers.broadcast(ids, frame),
+            Some(without) => peers.broadcast_under(policy, ids.filter(|id| *id != without), frame),
+            None => peers.broadcast_under(policy, ids, frame),
         };
     }
 
@@ -124,6 +125,9 @@ impl Hub {
     ) {
         let max = self.config.presence_max;
         if self.rooms.find(room).is_none_or(|room| room.ids.is_empty() || room.count() > max) {
+            return;
+        }
+        if !self.may_announce() {
             return;
         }
         let delivery = Delivery::system(room, event, name, peers.unix_ms());

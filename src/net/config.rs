@@ -15,8 +15,12 @@ use crate::proto::{Role, Settings};
 pub enum BacklogPolicy {
     /// The peer is closed with 1008: it can come back and ask for what it missed.
     Close,
-    /// The oldest messages that are not half written make room. Control frames are never dropped.
+    /// The oldest messages that were sent under this policy, or the last, and are not half written,
+    /// make room. Control frames are never dropped.
     DropOldest,
+    /// As [`DropOldest`](Self::DropOldest), and a message [of a key](super::SharedFrame::keyed)
+    /// takes the place of what a slow peer is owed of that key, however little it is owed.
+    KeepLatest,
     /// The new message is not taken: [`SendError::Backlogged`](super::SendError::Backlogged).
     DropNewest,
 }
@@ -53,6 +57,14 @@ pub struct Config {
     pub backlog_bytes_max: usize,
     /// What happens then. Default: [`BacklogPolicy::Close`].
     pub backlog_policy: BacklogPolicy,
+    /// What all peers of the loop may be owed from earlier turns together, in bytes. Past it, those
+    /// who are owed most are closed with 1013 until three eighths are free; an eighth over it, also
+    /// within a turn, who would be owed more is. Default: no limit.
+    pub backlogs_bytes_max: usize,
+    /// What may be held of messages and requests that have come in part, from all peers of the loop
+    /// together, in bytes. Past it, those of whom most is held are closed with 1013, or get 503,
+    /// until three eighths are free. Default: no limit.
+    pub partial_bytes_max: usize,
     /// How many connections a loop holds: else 503. Default: 1,000,000.
     pub connections_max: usize,
     /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2, which
@@ -89,6 +101,8 @@ impl Default for Config {
             backlog_low_bytes: 16 << 10,
             backlog_bytes_max: 4 << 20,
             backlog_policy: BacklogPolicy::Close,
+            backlogs_bytes_max: usize::MAX,
+            partial_bytes_max: usize::MAX,
             connections_max: 1_000_000,
             proxy_protocol: false,
             accepts_per_turn: 256,

@@ -37,6 +37,8 @@ pub(super) struct Deflaters {
     /// How many connections may keep contexts, and do.
     contexts_max: usize,
     contexts: usize,
+    /// Whether anything is compressed for now.
+    is_on: bool,
 }
 
 /// The parameter class of a connection: its window.
@@ -60,6 +62,7 @@ impl Deflaters {
             own: HashMap::new(),
             buffer: Vec::new(),
             contexts: 0,
+            is_on: true,
         }
     }
 
@@ -80,7 +83,18 @@ impl Deflaters {
 
     /// Whether a payload of this length is worth the work.
     pub(super) const fn wants(&self, direction: Direction, len: usize) -> bool {
-        direction.is_compressed() && len >= self.config.threshold_bytes
+        direction.is_compressed() && len >= self.config.threshold_bytes && self.is_on
+    }
+
+    /// Has messages compressed from now on, or sent as they are.
+    pub(super) const fn set_on(&mut self, is_on: bool) {
+        self.is_on = is_on;
+    }
+
+    /// What the contexts may take, in bytes: those of connections, and those that are shared.
+    pub(super) fn held_bytes(&self) -> usize {
+        let shared = self.shared.iter().flatten().count();
+        (self.contexts + shared) * context_bytes(&self.config) + self.buffer.capacity()
     }
 
     /// A message, deflated for one connection; `None` where nothing is gained.

@@ -4,6 +4,8 @@
 //! and [`exchange`](super::exchange).
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::accept::Accepting;
@@ -22,6 +24,9 @@ use crate::proto::{Settings, Spare};
 /// The smallest receive buffer, in bytes.
 const RECEIVE_BYTES_MIN: usize = 4 << 10;
 
+/// What is kept of the buffers of messages for others, in bytes.
+const SPARE_BYTES_MAX: usize = 16 << 20;
+
 /// How often the handler's tick comes.
 const HANDLER_TICK: Duration = Duration::from_secs(1);
 
@@ -37,6 +42,8 @@ pub struct EventLoop<H: Handler<P>, P: Platform> {
     /// What every read goes to, unless it goes to a large message.
     pub(super) buffer: Box<[u8]>,
     pub(super) spare: Spare,
+    /// What requests take that have come in part, in bytes.
+    pub(super) partial_requests: Arc<AtomicUsize>,
     pub(super) again: Vec<ConnectionId>,
     pub(super) accepting: Accepting,
     /// The time of this turn.
@@ -68,7 +75,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             poll,
             settings: config.settings.clone(),
             buffer: vec![0; config.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into(),
-            spare: Spare::default(),
+            spare: Spare::new(SPARE_BYTES_MAX.min(config.partial_bytes_max)),
+            partial_requests: Arc::default(),
             again: Vec::new(),
             now: clock.now(),
             peers: Peers::new(config, clock, random),
@@ -247,6 +255,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     fn expire(&mut self) {
         if self.now >= self.next_handler_tick {
             self.next_handler_tick = self.now + HANDLER_TICK;
+            self.measure_memory();
             self.handler.tick(&mut self.peers);
             self.peers.turn.trim();
             self.peers.stats.lag = Duration::ZERO;
@@ -284,13 +293,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             Wait::Handshake => self.expire_request(index),
             Wait::Idle => {
                 self.peers.wait_for(index, Wait::Pong);
-                let _ = self.peers.ping(id, b""); // closing: the pass that follows ends it
+                let payload = self.peers.round_trip.payload(self.peers.clock.now());
+                let _ = self.peers.ping(id, &payload); // closing: the pass that follows ends it
             }
             Wait::Pong => {
                 let reason = CloseReason::Timeout(Timeout::Pong);
                 close_session(&mut self.handler, &mut self.peers, id, reason);
                 self.readings[index].release(&mut self.spare);
-                self.peers.fail_silent(index);
+                self.peers.fail_with(index, CloseCode::POLICY_VIOLATION, "no answer to a ping");
             }
             Wait::Write => {
                 // epoll tells of room only when a third of the socket's buffer is free.
@@ -334,7 +344,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     fn give_up(&mut self, id: ConnectionId, reason: CloseReason<'static>) {
-        if reason == CloseReason::Backlogged {
+        if matches!(reason, CloseReason::Backlogged | CloseReason::Overloaded) {
             // Its Close is still to be written.
             if let Some(index) = self.peers.find(id) {
                 self.readings[index].release(&mut self.spare);

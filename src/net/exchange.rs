@@ -3,6 +3,9 @@
 //! Owns a request that has come in part, and what is answered to whole ones. Never lets requests
 //! that are sent ahead make a peer owed more than its mark.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::Reading;
@@ -24,6 +27,27 @@ pub(super) struct Exchange {
     needed: usize,
     /// Whether it may be whole, and waits for the peer to read its answers.
     stalled: bool,
+    held: Held,
+}
+
+/// How much the buffer of an exchange takes, as part of what all of the loop take.
+#[derive(Debug)]
+struct Held {
+    bytes: usize,
+    sum: Arc<AtomicUsize>,
+}
+
+impl Held {
+    fn set(&mut self, bytes: usize) {
+        self.sum.fetch_add(bytes.wrapping_sub(self.bytes), Relaxed); // wraps where it is less
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 /// What became of the front of some bytes.
@@ -51,6 +75,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             return self.serve(index, input, HeadScan::new());
         };
         exchange.buffer.extend_from_slice(input);
+        exchange.held.set(exchange.buffer.capacity());
         if exchange.buffer.len() < exchange.needed {
             self.readings[index] = Reading::Request(Some(exchange));
             return;
@@ -89,7 +114,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     return;
                 }
                 Step::Pending => {
-                    let exchange = Exchange::new(&bytes[at..], scan, 0, false);
+                    let exchange = self.exchange(&bytes[at..], scan, 0, false);
                     self.readings[index] = Reading::Pending(exchange);
                     return;
                 }
@@ -97,7 +122,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             }
         };
         if at < bytes.len() {
-            let exchange = Exchange::new(&bytes[at..], scan, needed, stalled);
+            let exchange = self.exchange(&bytes[at..], scan, needed, stalled);
             self.readings[index] = Reading::Request(Some(exchange));
         }
         if stalled {
@@ -229,6 +254,20 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         extension::negotiate(params, &config)
     }
 
+    /// Keeps what has come of a request.
+    fn exchange(
+        &self,
+        bytes: &[u8],
+        scan: HeadScan,
+        needed: usize,
+        stalled: bool,
+    ) -> Box<Exchange> {
+        let mut held = Held { bytes: 0, sum: Arc::clone(&self.partial_requests) };
+        let buffer = bytes.to_vec();
+        held.set(buffer.capacity());
+        Box::new(Exchange { buffer, scan, needed, stalled, held })
+    }
+
     /// From here on the connection is a WebSocket.
     pub(super) fn open(&mut self, index: usize, incoming: Direction, outgoing: Direction) {
         self.readings[index] = Reading::Open(Inbound::with_extension(incoming));
@@ -321,7 +360,8 @@ fn body_len(head: &http::Request<'_>, max: usize) -> Result<usize, HttpError> {
 }
 
 impl Exchange {
-    fn new(bytes: &[u8], scan: HeadScan, needed: usize, stalled: bool) -> Box<Self> {
-        Box::new(Self { buffer: bytes.to_vec(), scan, needed, stalled })
+    /// What it takes, in bytes.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held.bytes
     }
 }

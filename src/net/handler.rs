@@ -86,7 +86,7 @@ pub trait Handler<P: Platform = Os>: Sized {
         let _ = (peers, from, payload);
     }
 
-    /// A peer that was too slow has caught up.
+    /// A peer that was too slow has caught up. [`Peers::take_dropped`] says what it has missed.
     fn drain(&mut self, peers: &mut Peers<Self::Session, P>, id: ConnectionId) {
         let _ = (peers, id);
     }
@@ -218,6 +218,10 @@ pub enum CloseReason<'a> {
     Timeout(Timeout),
     /// The peer read too slowly, and the policy is to close.
     Backlogged,
+    /// The loop held too much of its peers together, and most of this one: see
+    /// [`Config::backlogs_bytes_max`](super::Config::backlogs_bytes_max) and
+    /// [`Config::partial_bytes_max`](super::Config::partial_bytes_max).
+    Overloaded,
 }
 
 /// What a peer took too long for.

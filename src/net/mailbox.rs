@@ -75,6 +75,11 @@ impl<M> Mailbox<M> {
         Ok(())
     }
 
+    /// How many pieces of mail wait.
+    pub fn waiting(&self) -> usize {
+        self.queue().len()
+    }
+
     /// Asks the loop to stop.
     pub fn stop(&self) {
         self.shared.signal.stop();

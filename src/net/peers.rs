@@ -3,6 +3,7 @@
 //! Owns the table of write halves, the turn's arena and the list of who is owed something. Never
 //! reads, never calls the handler.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use super::deadline::{Wait, Waits};
 use super::deflaters::{CLASSES, Deflaters, Twins, class};
 use super::peer::{Peer, Stage};
 use super::proxied::Proxied;
+use super::round_trip::RoundTrip;
 use super::said::Said;
-use super::turn::{Chain, Turn};
+use super::turn::{Tag, Turn};
 use super::{
-    BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Dial, Drop, Message, Os,
-    Platform, Random, SendError, SharedFrame, Stats, Stream, Verdict,
+    BacklogPolicy, Clock, Close, CloseReason, Config, ConnectionId, Dial, Message, Os, Platform,
+    Random, SendError, SharedFrame, Stats, Stream, Verdict,
 };
 use crate::frame::CloseCode;
 use crate::proto::{ProtocolError, Role};
@@ -65,16 +67,23 @@ pub struct Peers<S, P: Platform = Os> {
     pub(super) flushes: u32,
     pub(super) stats: Stats,
     pub(super) said: Said,
+    /// What the policy may do with messages that were sent under no other.
+    pub(super) tag: Tag,
+    /// How many messages were dropped of each peer since it was last told.
+    pub(super) dropped: HashMap<ConnectionId, u64>,
+    pub(super) round_trip: RoundTrip,
 }
 
 impl<S, P: Platform> Peers<S, P> {
-    pub(super) fn new(mut config: Config, clock: P::Clock, random: P::Random) -> Self {
+    pub(super) fn new(mut config: Config, clock: P::Clock, mut random: P::Random) -> Self {
         // Who is refused a message is past the high mark, so that its catching up is told.
         config.backlog_high_bytes = config.backlog_high_bytes.min(config.backlog_bytes_max);
         config.backlog_low_bytes = config.backlog_low_bytes.min(config.backlog_high_bytes);
         Self {
             table: Slab::with_capacity(TABLE_START),
             waits: Waits::new(&config),
+            tag: Tag::of(config.backlog_policy),
+            round_trip: RoundTrip::new(random.next_u64(), config.pong_timeout),
             deflaters: Deflaters::new(config.deflate, config.deflate_budget_bytes),
             config,
             clock,
@@ -95,6 +104,7 @@ impl<S, P: Platform> Peers<S, P> {
             flushes: 0,
             stats: Stats::default(),
             said: Said::default(),
+            dropped: HashMap::new(),
         }
     }
 
@@ -137,7 +147,7 @@ impl<S, P: Platform> Peers<S, P> {
         }
         let peer = &mut self.table[index];
         let outbound = peer.outbound;
-        self.turn.push(&mut peer.chain, true, |out| outbound.send(message, mask, out))?;
+        self.turn.push(&mut peer.chain, self.tag, |out| outbound.send(message, mask, out))?;
         self.stats.messages_out += 1;
         if !peer.dirty {
             peer.dirty = true;
@@ -152,7 +162,7 @@ impl<S, P: Platform> Peers<S, P> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_shared(&mut self, id: ConnectionId, frame: &SharedFrame) -> Result<(), SendError> {
-        match self.fan_out([id], frame) {
+        match self.fan_out([id], frame, self.config.backlog_policy) {
             0 if self.is_open(id) => Err(SendError::Backlogged),
             0 => Err(SendError::Closed),
             _ => Ok(()),
@@ -165,7 +175,17 @@ impl<S, P: Platform> Peers<S, P> {
         ids: impl IntoIterator<Item = ConnectionId>,
         frame: &SharedFrame,
     ) -> usize {
-        let taken = self.fan_out(ids, frame);
+        self.broadcast_under(self.config.backlog_policy, ids, frame)
+    }
+
+    /// The same, with a policy of its own for those who read too slowly.
+    pub fn broadcast_under(
+        &mut self,
+        policy: BacklogPolicy,
+        ids: impl IntoIterator<Item = ConnectionId>,
+        frame: &SharedFrame,
+    ) -> usize {
+        let taken = self.fan_out(ids, frame, policy);
         self.stats.broadcasts += u64::from(taken > 0);
         taken
     }
@@ -174,6 +194,7 @@ impl<S, P: Platform> Peers<S, P> {
         &mut self,
         ids: impl IntoIterator<Item = ConnectionId>,
         frame: &SharedFrame,
+        policy: BacklogPolicy,
     ) -> usize {
         if self.is_client() {
             // A client's frames are masked each with a key of its own (RFC 6455 section 5.3).
@@ -182,19 +203,21 @@ impl<S, P: Platform> Peers<S, P> {
         }
         let mut staged = [None; 1 + CLASSES]; // as it is, and deflated for each class, once wanted
         let mut twins = Twins::default();
+        let mut tag = self.tag_of(policy, frame);
         let mut taken = 0;
         for id in ids {
             if self.turn.is_full() {
                 self.flushes = self.flushes.wrapping_add(1);
                 self.flush(); // what was staged is gone with the turn's arena
                 staged = [None; 1 + CLASSES];
+                tag = self.tag_of(policy, frame);
             }
-            let Ok(peer) = self.admit(id) else { continue };
+            let Ok(peer) = self.admit_under(id, policy) else { continue };
             let twin = self.twin(&mut twins, peer, frame);
             let form = twin.as_ref().map_or(0, |_| 1 + class(self.table[peer].direction));
             let stage = || self.turn.stage(twin.as_ref().unwrap_or(frame));
             let staged = *staged[form].get_or_insert_with(stage);
-            self.turn.push_staged(&mut self.table[peer].chain, staged);
+            self.turn.push_staged(&mut self.table[peer].chain, staged, tag);
             self.mark(peer);
             taken += 1;
         }
@@ -211,7 +234,7 @@ impl<S, P: Platform> Peers<S, P> {
         let mask = self.mask();
         let outbound = self.table[peer].outbound;
         let chain = &mut self.table[peer].chain;
-        self.turn.push(chain, false, |out| outbound.ping(payload, mask, out))?;
+        self.turn.push(chain, Tag::FIXED, |out| outbound.ping(payload, mask, out))?;
         self.touch(peer);
         Ok(())
     }
@@ -233,7 +256,7 @@ impl<S, P: Platform> Peers<S, P> {
         let (close, mask) = (Close { code: Some(code), reason }, self.mask());
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        self.turn.push(&mut peer.chain, false, |out| outbound.close(close, mask, out))?;
+        self.turn.push(&mut peer.chain, Tag::FIXED, |out| outbound.close(close, mask, out))?;
         self.rest(index);
         self.touch(index);
         Ok(())
@@ -281,6 +304,12 @@ impl<S, P: Platform> Peers<S, P> {
     pub fn remote_addr(&self, id: ConnectionId) -> Option<SocketAddr> {
         let peer = self.peer(id)?;
         self.proxied.find(id).or_else(|| peer.stream.remote_addr())
+    }
+
+    /// Has messages compressed where that was agreed, or sent as they are, which takes less of the
+    /// processor and more of the network. Default: compressed.
+    pub fn compress(&mut self, on: bool) {
+        self.deflaters.set_on(on);
     }
 
     /// All connections, open or not yet, in no order.
@@ -333,7 +362,7 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// A fresh key for a client's frame, nothing for a server's (RFC 6455 section 5.1).
     #[inline]
-    fn mask(&mut self) -> Option<[u8; 4]> {
+    pub(super) fn mask(&mut self) -> Option<[u8; 4]> {
         self.is_client().then(|| (self.random.next_u64() as u32).to_ne_bytes())
     }
 
@@ -348,7 +377,7 @@ impl<S, P: Platform> Peers<S, P> {
     }
 
     #[inline]
-    fn find_open(&self, id: ConnectionId) -> Result<usize, SendError> {
+    pub(super) fn find_open(&self, id: ConnectionId) -> Result<usize, SendError> {
         let peer = self.peer(id).filter(|peer| peer.is_open());
         peer.map(|_| id.slot()).ok_or(SendError::Closed)
     }
@@ -439,8 +468,21 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Owes bytes that are no message: HTTP.
     pub(super) fn write(&mut self, index: usize, encode: impl FnOnce(&mut Vec<u8>)) {
-        self.turn.push(&mut self.table[index].chain, false, encode);
+        self.turn.push(&mut self.table[index].chain, Tag::FIXED, encode);
         self.touch(index);
+    }
+
+    /// Takes the answer to a ping.
+    pub(super) fn take_round_trip(&mut self, payload: &[u8]) {
+        if let Some(time) = self.round_trip.measure(payload, self.clock.now()) {
+            self.stats.rtt.observe(time, 1);
+        }
+    }
+
+    /// What the tables take, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        const LINK: usize = size_of::<usize>(); // of the slab
+        self.table.capacity() * (size_of::<Peer<S, P::Stream>>() + LINK)
     }
 
     /// Answers a ping. Past the high mark one pong is owed, the newest (RFC 6455 section 5.5.3).
@@ -455,7 +497,7 @@ impl<S, P: Platform> Peers<S, P> {
                 let outbound = peer.outbound;
                 let chain = &mut peer.chain;
                 // After the peer's Close none is wanted.
-                let _ = self.turn.push(chain, false, |out| outbound.pong(payload, mask, out));
+                let _ = self.turn.push(chain, Tag::FIXED, |out| outbound.pong(payload, mask, out));
                 self.touch(index);
             }
         }
@@ -466,7 +508,9 @@ impl<S, P: Platform> Peers<S, P> {
         let mask = self.mask();
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        self.turn.push(&mut peer.chain, false, |out| outbound.receive_close(close, mask, out));
+        self.turn.push(&mut peer.chain, Tag::FIXED, |out| {
+            outbound.receive_close(close, mask, out);
+        });
         self.end(index);
     }
 
@@ -475,18 +519,17 @@ impl<S, P: Platform> Peers<S, P> {
         let mask = self.mask();
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        self.turn.push(&mut peer.chain, false, |out| outbound.fail(error, mask, out));
+        self.turn.push(&mut peer.chain, Tag::FIXED, |out| outbound.fail(error, mask, out));
         self.end(index);
     }
 
-    /// Gives up on a peer that does not answer, and says so in case it still reads.
-    pub(super) fn fail_silent(&mut self, index: usize) {
+    /// Gives up on a peer, and says so in case it still reads.
+    pub(super) fn fail_with(&mut self, index: usize, code: CloseCode, reason: &str) {
         let mask = self.mask();
         let peer = &mut self.table[index];
         let outbound = &mut peer.outbound;
-        let code = CloseCode::POLICY_VIOLATION;
-        self.turn.push(&mut peer.chain, false, |out| {
-            outbound.fail_with(code, "no answer to a ping", mask, out);
+        self.turn.push(&mut peer.chain, Tag::FIXED, |out| {
+            outbound.fail_with(code, reason, mask, out);
         });
         self.end(index);
     }
@@ -506,57 +549,14 @@ impl<S, P: Platform> Peers<S, P> {
 
     /// Takes a connection out of the table.
     pub(super) fn remove(&mut self, index: usize) {
+        if !self.dropped.is_empty() {
+            self.dropped.remove(&self.id(index));
+        }
         let peer = self.table.remove(index);
         self.stats.leave(peer.stage);
         self.stats.backlog(peer.backlog_bytes(), 0);
         if peer.direction.is_counted() {
             self.deflaters.forget(index);
-        }
-    }
-
-    /// The slot of an open connection that may be owed one more message.
-    #[inline]
-    fn admit(&mut self, id: ConnectionId) -> Result<usize, SendError> {
-        let index = self.find_open(id)?;
-        if self.table[index].backlog_bytes() < self.config.backlog_bytes_max {
-            return Ok(index);
-        }
-        self.apply_policy(index)
-    }
-
-    #[cold]
-    fn apply_policy(&mut self, index: usize) -> Result<usize, SendError> {
-        let max = self.config.backlog_bytes_max;
-        let (id, mask) = (self.id(index), self.mask());
-        let peer = &mut self.table[index];
-        let Some(backlog) = &mut peer.backlog else { return Ok(index) };
-        match self.config.backlog_policy {
-            BacklogPolicy::DropNewest => {
-                self.stats.drop(Drop::Newest, 1);
-                Err(SendError::Backlogged)
-            }
-            BacklogPolicy::DropOldest => {
-                let before = backlog.charge();
-                self.stats.drop(Drop::Oldest, backlog.drop_oldest(max));
-                self.stats.backlog(before, backlog.charge());
-                let has_room = backlog.charge() < max;
-                self.stats.drop(Drop::Newest, usize::from(!has_room));
-                if has_room { Ok(index) } else { Err(SendError::Backlogged) }
-            }
-            BacklogPolicy::Close => {
-                let before = backlog.charge();
-                self.stats.drop(Drop::Closed, 1 + backlog.drop_all());
-                self.stats.backlog(before, backlog.charge());
-                peer.chain = Chain::EMPTY;
-                let outbound = &mut peer.outbound;
-                let code = CloseCode::POLICY_VIOLATION;
-                self.turn.push(&mut peer.chain, false, |out| {
-                    outbound.fail_with(code, "reads too slowly", mask, out);
-                });
-                self.end(index);
-                self.given_out.push((id, CloseReason::Backlogged));
-                Err(SendError::Backlogged)
-            }
         }
     }
 
@@ -582,9 +582,8 @@ impl<S, P: Platform> Peers<S, P> {
         let Some(payload) = deflated else { return Ok(false) };
         let (outbound, message) = (peer.outbound, Message { payload, ..message });
         // Its context holds what it has sent: the next message refers to this one.
-        let droppable = !peer.direction.keeps_context();
-        self.turn
-            .push(&mut peer.chain, droppable, |out| outbound.send_deflated(message, mask, out))?;
+        let tag = if peer.direction.keeps_context() { Tag::FIXED } else { self.tag };
+        self.turn.push(&mut peer.chain, tag, |out| outbound.send_deflated(message, mask, out))?;
         self.stats.messages_out += 1;
         self.touch(index);
         Ok(true)

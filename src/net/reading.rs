@@ -40,6 +40,15 @@ const _: () = assert!(size_of::<Reading>() <= 40);
 impl Reading {
     pub(super) const START: Self = Self::Request(None);
 
+    /// How much has come of a message or a request that has come in part, in bytes.
+    pub(super) fn partial_bytes(&self) -> usize {
+        match self {
+            Self::Open(inbound) => inbound.partial_bytes(),
+            Self::Request(Some(exchange)) | Self::Pending(exchange) => exchange.held_bytes(),
+            Self::Proxy(_) | Self::Request(None) | Self::Dialled(_) | Self::Discard => 0,
+        }
+    }
+
     /// Gives the buffers back.
     pub(super) fn release(&mut self, spare: &mut Spare) {
         if let Self::Open(inbound) = self {
@@ -97,6 +106,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     self.peers.heard(index);
                     let flushes = self.peers.flushes;
                     let made = self.receive(index, n, direct);
+                    self.relieve_partial();
                     budget = budget.saturating_sub(n.max(made));
                     if flushes != self.peers.flushes {
                         budget = 0; // it has made more than a turn's work for others
@@ -142,7 +152,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         if let Reading::Open(inbound) = &mut self.readings[index]
             && let Some(room) = inbound.direct(&self.settings)
         {
-            return (fill(stream, room), room.len(), true);
+            let (input, len) = (fill(stream, room), room.len());
+            if !matches!(input, Input::Bytes(_)) {
+                drop(inbound.receive(&self.settings, &mut self.spare, &mut [])); // counts the room
+            }
+            return (input, len, true);
         }
         let room = match &self.readings[index] {
             Reading::Open(inbound) if inbound.is_compressed() => &mut self.buffer[..COMPRESSED_MAX],
@@ -243,7 +257,10 @@ fn deliver<H: Handler<P>, P: Platform>(
         }
         Ok(Event::Ping(payload)) => peers.pong(id.slot(), payload),
         Ok(Event::Pong(_)) if !peers.is_open(id) => {}
-        Ok(Event::Pong(payload)) => handler.pong(peers, id, payload),
+        Ok(Event::Pong(payload)) => {
+            peers.take_round_trip(payload);
+            handler.pong(peers, id, payload);
+        }
         Ok(Event::Close(close)) => {
             peers.receive_close(id.slot(), close);
             close_session(handler, peers, id, CloseReason::Peer(close));
@@ -264,6 +281,9 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
 ) {
     let session = peers.find(id).and_then(|index| peers.table[index].session.take());
     if let Some(session) = session {
+        // Who was cut in this turn, and has ended in another way since, has seen our Close.
+        let is_cut = peers.given_out.contains(&(id, CloseReason::Overloaded));
+        let reason = if is_cut { CloseReason::Overloaded } else { reason };
         peers.say_closed(id, reason, || handler.trace(&session, id));
         handler.close(peers, id, session, reason);
     }

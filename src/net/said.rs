@@ -41,13 +41,19 @@ impl<S, P: Platform> Peers<S, P> {
             CloseReason::Peer(_)
             | CloseReason::Lost
             | CloseReason::Timeout(_)
-            | CloseReason::Backlogged => None,
+            | CloseReason::Backlogged
+            | CloseReason::Overloaded => None,
         };
         let error = error.map(tracing::field::display);
         tracing::debug!(%id, cause = cause.name(), error, trace = trace(), "closed");
-        if cause == Cause::Backlogged && self.said.backlogged.admits(self.clock.now()) {
+        let words = match cause {
+            Cause::Backlogged => "closed: it reads too slowly",
+            Cause::Overloaded => "closed: too much is held of all peers, and most of this one",
+            _ => return,
+        };
+        if self.said.backlogged.admits(self.clock.now()) {
             let (remote, trace) = (self.remote_addr(id), trace());
-            tracing::info!(%id, ?remote, trace, "closed: it reads too slowly");
+            tracing::info!(%id, ?remote, trace, "{words}");
         }
     }
 

@@ -45,12 +45,18 @@ pub struct Stats {
     pub drops: [u64; Drop::ALL.len()],
     /// What slow peers are owed now, in bytes, as it is held against the limits.
     pub backlog_bytes: u64,
+    /// What was held at the last tick of messages and requests that have come in part, in bytes.
+    pub partial_bytes: u64,
+    /// What the loop held at the last tick, in bytes, by [`Owner`].
+    pub memory: [u64; Owner::ALL.len()],
     /// Turns of the loop.
     pub turns: u64,
     /// The longest turn since the last tick: so late a turn can begin for who became ready.
     pub lag: Duration,
     /// Broadcasts by the time from when the loop woke to when all sockets had been written to.
     pub fan_out: FanOut,
+    /// Pings of the loop by the time to their pong.
+    pub rtt: FanOut,
     /// Broadcasts of this turn.
     pub(super) broadcasts: u64,
 }
@@ -107,11 +113,13 @@ pub enum Cause {
     CloseTimeout,
     /// The peer read too slowly.
     Backlogged,
+    /// Too much was held of all peers, and most of this one.
+    Overloaded,
 }
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Peer,
         Self::Protocol,
         Self::Lost,
@@ -119,6 +127,7 @@ impl Cause {
         Self::WriteTimeout,
         Self::CloseTimeout,
         Self::Backlogged,
+        Self::Overloaded,
     ];
 
     /// Its name in metrics and logs.
@@ -131,6 +140,7 @@ impl Cause {
             Self::WriteTimeout => "write_timeout",
             Self::CloseTimeout => "close_timeout",
             Self::Backlogged => "backlogged",
+            Self::Overloaded => "overloaded",
         }
     }
 }
@@ -145,6 +155,7 @@ impl From<&CloseReason<'_>> for Cause {
             CloseReason::Timeout(Timeout::Write) => Self::WriteTimeout,
             CloseReason::Timeout(Timeout::Close) => Self::CloseTimeout,
             CloseReason::Backlogged => Self::Backlogged,
+            CloseReason::Overloaded => Self::Overloaded,
         }
     }
 }
@@ -158,11 +169,16 @@ pub enum Drop {
     Oldest,
     /// All that were owed, and the one that was to be sent: the peer is closed.
     Closed,
+    /// Those whose place a newer one of their key has taken.
+    Replaced,
+    /// All that were owed to a peer that is closed, since too much was owed to all.
+    Overloaded,
 }
 
 impl Drop {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Newest, Self::Oldest, Self::Closed];
+    pub const ALL: [Self; 5] =
+        [Self::Newest, Self::Oldest, Self::Closed, Self::Replaced, Self::Overloaded];
 
     /// Its name in metrics.
     pub const fn name(self) -> &'static str {
@@ -170,11 +186,45 @@ impl Drop {
             Self::Newest => "newest",
             Self::Oldest => "oldest",
             Self::Closed => "closed",
+            Self::Replaced => "replaced",
+            Self::Overloaded => "overloaded",
         }
     }
 }
 
-/// How long broadcasts took: a histogram.
+/// Whose memory it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The tables of connections.
+    Tables,
+    /// What a turn owes, and the buffer that is read to.
+    Arena,
+    /// What slow peers are owed.
+    Backlogs,
+    /// Messages and requests that have come in part, and buffers that are kept for them.
+    Partial,
+    /// Compression.
+    Deflate,
+}
+
+impl Owner {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Tables, Self::Arena, Self::Backlogs, Self::Partial, Self::Deflate];
+
+    /// Its name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tables => "tables",
+            Self::Arena => "arena",
+            Self::Backlogs => "backlogs",
+            Self::Partial => "partial",
+            Self::Deflate => "deflate",
+        }
+    }
+}
+
+/// How long something took: a histogram of broadcasts, or of round trips.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FanOut {
     /// How many took at most [`BOUNDS_US`](Self::BOUNDS_US) of the same number, and more than the
@@ -191,7 +241,7 @@ impl FanOut {
         1_000_000,
     ];
 
-    fn observe(&mut self, time: Duration, count: u64) {
+    pub(super) fn observe(&mut self, time: Duration, count: u64) {
         let bounds = Self::BOUNDS_US.map(Duration::from_micros);
         self.counts[bounds.partition_point(|bound| *bound < time)] += count;
         self.sum += time * u32::try_from(count).unwrap_or(u32::MAX);
@@ -201,15 +251,18 @@ impl FanOut {
 impl Stats {
     /// Adds what another loop has done. Of the longest turns the longest is kept.
     pub fn add(&mut self, other: &Self) {
-        let Self { refused, closes, connections, drops, lag, fan_out, .. } = self;
+        let Self { refused, closes, connections, drops, memory, lag, fan_out, rtt, .. } = self;
         for (status, count) in &other.refused {
             count_status(refused, *status, *count);
         }
         add_each(closes, &other.closes);
         add_each(connections, &other.connections);
         add_each(drops, &other.drops);
-        add_each(&mut fan_out.counts, &other.fan_out.counts);
-        fan_out.sum += other.fan_out.sum;
+        add_each(memory, &other.memory);
+        for (times, more) in [(fan_out, &other.fan_out), (rtt, &other.rtt)] {
+            add_each(&mut times.counts, &more.counts);
+            times.sum += more.sum;
+        }
         *lag = (*lag).max(other.lag);
         self.accepted += other.accepted;
         self.opened += other.opened;
@@ -218,6 +271,7 @@ impl Stats {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.backlog_bytes += other.backlog_bytes;
+        self.partial_bytes += other.partial_bytes;
         self.turns += other.turns;
     }
 
@@ -282,6 +336,7 @@ mod tests {
     fn names_stand_in_the_order_of_their_numbers() {
         assert!(Cause::ALL.iter().enumerate().all(|(number, cause)| *cause as usize == number));
         assert!(State::ALL.iter().enumerate().all(|(number, state)| *state as usize == number));
+        assert!(Owner::ALL.iter().enumerate().all(|(number, owner)| *owner as usize == number));
         assert!(Drop::ALL.iter().enumerate().all(|(number, drop)| *drop as usize == number));
     }
 

@@ -5,8 +5,10 @@
 //! socket.
 
 use std::io::IoSlice;
+use std::num::NonZeroU64;
 use std::ops::Range;
 
+use super::backlog::Mark;
 use crate::proto::SharedFrame;
 
 /// A shared frame up to this length, in bytes, is copied into the arena once a turn, where it joins
@@ -52,9 +54,22 @@ enum Place {
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     place: Place,
-    /// Whole data frames, which a policy may drop.
-    droppable: bool,
+    tag: Tag,
     next: u32,
+}
+
+const _: () = assert!(size_of::<Piece>() <= 20);
+
+/// A [`Mark`] in four bytes: its key stands in the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag(u32);
+
+impl Tag {
+    pub(super) const FIXED: Self = Self(0);
+    pub(super) const KEPT: Self = Self(1);
+    pub(super) const LOSSY: Self = Self(2);
+    /// From here on, numbers of keys.
+    const KEYED: u32 = 3;
 }
 
 /// A piece, lent.
@@ -84,6 +99,8 @@ pub(super) struct Turn {
     /// The bytes that the shared frames keep.
     shared_bytes: usize,
     pieces: Vec<Piece>,
+    /// The keys of frames that may take the place of others.
+    keys: Vec<NonZeroU64>,
     /// The most bytes and pieces of a turn since the arena was last [trimmed](Self::trim).
     peak: (usize, usize),
 }
@@ -103,6 +120,7 @@ impl Turn {
         self.shared.clear();
         self.shared_bytes = 0;
         self.pieces.clear();
+        self.keys.clear();
     }
 
     /// Gives back what no turn has needed since this was last done: a crowd that came at once must
@@ -111,6 +129,32 @@ impl Turn {
         let (bytes, pieces) = std::mem::take(&mut self.peak);
         self.bytes.shrink_to(bytes.max(REST_MAX));
         self.pieces.shrink_to(pieces.max(REST_MAX / size_of::<Piece>()));
+        self.keys.shrink_to(REST_MAX / size_of::<NonZeroU64>());
+    }
+
+    /// What it takes, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let pieces = self.pieces.capacity() * size_of::<Piece>();
+        let shared = self.shared.capacity() * size_of::<SharedFrame>() + self.shared_bytes;
+        self.bytes.capacity() + pieces + shared + self.keys.capacity() * size_of::<NonZeroU64>()
+    }
+
+    /// The tag of a key, in this turn.
+    pub(super) fn tag(&mut self, key: NonZeroU64) -> Tag {
+        self.keys.push(key);
+        Tag(Tag::KEYED + self.keys.len() as u32 - 1)
+    }
+
+    fn mark(&self, tag: Tag) -> Mark {
+        match tag {
+            Tag::FIXED => Mark::Fixed,
+            Tag::KEPT => Mark::Kept,
+            Tag::LOSSY => Mark::Lossy,
+            Tag(number) => {
+                let key = self.keys.get((number - Tag::KEYED) as usize);
+                key.map_or(Mark::Lossy, |key| Mark::Keyed(*key))
+            }
+        }
     }
 
     /// Lets `encode` append bytes, and owes them.
@@ -118,14 +162,14 @@ impl Turn {
     pub(super) fn push<T>(
         &mut self,
         chain: &mut Chain,
-        droppable: bool,
+        tag: Tag,
         encode: impl FnOnce(&mut Vec<u8>) -> T,
     ) -> T {
         let start = self.bytes.len() as u32;
         let result = encode(&mut self.bytes);
         let end = self.bytes.len() as u32;
         if end > start {
-            self.link(chain, Place::Bytes { start, end }, droppable);
+            self.link(chain, Place::Bytes { start, end }, tag);
         }
         result
     }
@@ -144,19 +188,19 @@ impl Turn {
 
     /// Owes a staged frame.
     #[inline]
-    pub(super) fn push_staged(&mut self, chain: &mut Chain, staged: Staged) {
-        self.link(chain, staged.0, true);
+    pub(super) fn push_staged(&mut self, chain: &mut Chain, staged: Staged, tag: Tag) {
+        self.link(chain, staged.0, tag);
     }
 
     /// Appends a piece to a chain, or makes the last one longer where the two are neighbours.
     #[inline]
-    fn link(&mut self, chain: &mut Chain, place: Place, droppable: bool) {
+    fn link(&mut self, chain: &mut Chain, place: Place, tag: Tag) {
         let new = self.pieces.len() as u32;
         if let Some(last) = self.pieces.get_mut(chain.last as usize) {
             if let (Place::Bytes { end: last_end, .. }, Place::Bytes { start, end }) =
                 (&mut last.place, place)
                 && *last_end == start
-                && last.droppable == droppable
+                && last.tag == tag
             {
                 *last_end = end;
                 return;
@@ -166,18 +210,18 @@ impl Turn {
             chain.first = new;
         }
         chain.last = new;
-        self.pieces.push(Piece { place, droppable, next: NONE });
+        self.pieces.push(Piece { place, tag, next: NONE });
     }
 
-    /// The pieces of a chain in order, and whether each may be dropped.
-    pub(super) fn owed(&self, chain: Chain) -> impl Iterator<Item = (Owed<'_>, bool)> {
+    /// The pieces of a chain in order, and what a policy may do with each.
+    pub(super) fn owed(&self, chain: Chain) -> impl Iterator<Item = (Owed<'_>, Mark)> {
         let first = self.pieces.get(chain.first as usize);
         std::iter::successors(first, |piece| self.pieces.get(piece.next as usize)).map(|piece| {
             let owed = match piece.place {
                 Place::Bytes { start, end } => Owed::Bytes(&self.bytes[range(start, end)]),
                 Place::Shared(number) => Owed::Shared(&self.shared[number as usize]),
             };
-            (owed, piece.droppable)
+            (owed, self.mark(piece.tag))
         })
     }
 

@@ -5,11 +5,11 @@
 
 use std::io::{self, IoSlice};
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Mark};
 use super::deadline::Wait;
 use super::peer::Stage;
-use super::turn::{Chain, Owed, SLICES_MAX, Turn};
-use super::{CloseReason, ConnectionId, Message, Peers, Platform, SendError, Stream};
+use super::turn::{Chain, Owed, SLICES_MAX, Tag, Turn};
+use super::{CloseReason, ConnectionId, Drop, Message, Peers, Platform, SendError, Stream};
 use crate::frame::{HEADER_LEN_MAX, Header};
 
 impl<S, P: Platform> Peers<S, P> {
@@ -32,10 +32,11 @@ impl<S, P: Platform> Peers<S, P> {
         .encode(&mut header);
         let frame = [&header[..header_len], message.payload];
         self.flush_peer(index); // a longer chain, or a backlog, goes first
+        let mark = if self.tag == Tag::LOSSY { Mark::Lossy } else { Mark::Kept };
         let peer = &mut self.table[index];
         let before = peer.backlog_bytes();
         if let Some(backlog) = &mut peer.backlog {
-            backlog.push_frame(frame, 0);
+            backlog.push_frame(frame, 0, mark);
         } else {
             let written = match taken(|| peer.stream.write_vectored(&frame.map(IoSlice::new))) {
                 Ok(written) => written,
@@ -49,7 +50,7 @@ impl<S, P: Platform> Peers<S, P> {
             if is_part || peer.stream.owes() {
                 let mut backlog = Box::new(Backlog::new());
                 if is_part {
-                    backlog.push_frame(frame, written);
+                    backlog.push_frame(frame, written, mark);
                 }
                 peer.backlog = Some(backlog);
                 self.wait_for(index, Wait::Write);
@@ -57,6 +58,9 @@ impl<S, P: Platform> Peers<S, P> {
         }
         self.stats.backlog(before, self.table[index].backlog_bytes());
         self.stats.messages_out += 1;
+        if self.is_past_all_limits() {
+            self.cut(index); // what the socket has begun to take still goes out
+        }
         self.touch(index);
         Ok(())
     }
@@ -74,6 +78,7 @@ impl<S, P: Platform> Peers<S, P> {
         }
         self.dirty = dirty;
         self.turn.clear();
+        self.relieve_backlogs();
     }
 
     /// Writes what one peer is owed, before more is read from it.
@@ -107,20 +112,25 @@ impl<S, P: Platform> Peers<S, P> {
         }
         let before = peer.backlog_bytes();
         let backlog = peer.backlog.get_or_insert_with(|| Box::new(Backlog::new()));
-        for (owed, droppable) in self.turn.owed(chain) {
+        let mut replaced = 0;
+        for (owed, mark) in self.turn.owed(chain) {
             let len = owed.bytes().len();
             if written >= len {
                 written -= len;
                 continue;
             }
-            match owed {
-                Owed::Bytes(bytes) => backlog.push_bytes(bytes, written, droppable),
-                Owed::Shared(frame) => backlog.push_shared(frame, written),
-            }
+            replaced += match owed {
+                Owed::Bytes(bytes) => backlog.push_bytes(bytes, written, mark),
+                Owed::Shared(frame) => backlog.push_shared(frame, written, mark),
+            };
             written = 0;
         }
         self.stats.backlog(before, backlog.charge());
-        if peer.wait != Wait::Write {
+        self.count_dropped(index, Drop::Replaced, replaced);
+        if self.is_past_all_limits() {
+            return self.cut(index);
+        }
+        if self.table[index].wait != Wait::Write {
             self.wait_for(index, Wait::Write);
         }
     }
@@ -158,7 +168,8 @@ impl<S, P: Platform> Peers<S, P> {
         let mut pong = None;
         if backlog.charge() <= self.config.backlog_low_bytes {
             pong = backlog.take_pong();
-            if std::mem::take(&mut peer.paused) {
+            let misses_some = !self.dropped.is_empty() && self.dropped.contains_key(&id);
+            if std::mem::take(&mut peer.paused) || misses_some {
                 self.resumed.push(id);
             }
         }

@@ -21,7 +21,12 @@ pub(super) struct Assembly {
     pub(super) inflater: Option<Box<Inflater>>,
     /// How long the compressed message under way has become.
     pub(super) inflated_bytes: u64,
+    /// What of it the pool has counted as lent.
+    counted: usize,
 }
+
+/// What an inflater takes, in bytes: a test in `net` holds it against what zlib-rs really takes.
+const INFLATER_BYTES: usize = 48 << 10;
 
 /// A buffer over this, in bytes, is not kept by a connection that only keeps a context.
 const BUFFER_KEPT_MAX: usize = 4 << 10;
@@ -36,7 +41,16 @@ impl Assembly {
             control_len: 0,
             inflater: None,
             inflated_bytes: 0,
+            counted: 0,
         }
+    }
+
+    /// What it takes, in bytes. An inflater that is kept from message to message is counted
+    /// elsewhere, against a budget of its own.
+    pub(super) fn held_bytes(&self, keeps_context: bool) -> usize {
+        let has_inflater = self.inflater.is_some() && !keeps_context;
+        let inflater = if has_inflater { INFLATER_BYTES } else { 0 };
+        size_of::<Self>() + self.buffer.len() + inflater
     }
 
     /// Forgets the message, but not the context that it was inflated in.
@@ -110,6 +124,8 @@ pub struct Spare {
     bytes_max: usize,
     /// How few were kept at any time since the last trim: so many were not needed.
     unused: usize,
+    /// What the buffers take that connections have now.
+    lent_bytes: usize,
 }
 
 impl Spare {
@@ -121,7 +137,14 @@ impl Spare {
 
     /// A pool that keeps at most `bytes_max` bytes.
     pub const fn new(bytes_max: usize) -> Self {
-        Self { assemblies: Vec::new(), inflaters: Vec::new(), bytes: 0, bytes_max, unused: 0 }
+        Self {
+            assemblies: Vec::new(),
+            inflaters: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            unused: 0,
+            lent_bytes: 0,
+        }
     }
 
     /// Gives what was not taken since the last call back to the allocator: for a tick, so that a
@@ -132,9 +155,29 @@ impl Spare {
         self.bytes = self.assemblies.iter().map(|assembly| assembly.buffer.len()).sum();
     }
 
+    /// Gives all that is kept back to the allocator.
+    pub fn clear(&mut self) {
+        (self.assemblies, self.inflaters) = (Vec::new(), Vec::new());
+        (self.bytes, self.unused) = (0, 0);
+    }
+
     /// The bytes that the pool keeps.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The bytes that connections have of it now: messages that have come in part, and what they
+    /// are inflated with.
+    #[inline]
+    pub const fn lent_bytes(&self) -> usize {
+        self.lent_bytes
+    }
+
+    /// Counts what a buffer has become.
+    pub(super) fn count(&mut self, assembly: &mut Assembly, keeps_context: bool) {
+        let held = assembly.held_bytes(keeps_context);
+        self.lent_bytes = self.lent_bytes + held - assembly.counted;
+        assembly.counted = held;
     }
 
     pub(super) fn take(&mut self) -> Box<Assembly> {
@@ -161,6 +204,7 @@ impl Spare {
     }
 
     pub(super) fn put(&mut self, mut assembly: Box<Assembly>) {
+        self.lent_bytes -= std::mem::take(&mut assembly.counted);
         if let Some(inflater) = assembly.inflater.take() {
             self.put_inflater(inflater);
         }

@@ -133,6 +133,11 @@ impl Inbound {
         self.direction.is_compressed()
     }
 
+    /// How much has come of a message that has come in part, in bytes.
+    pub fn partial_bytes(&self) -> usize {
+        self.assembly.as_ref().map_or(0, |assembly| assembly.message().len())
+    }
+
     /// Gives the buffers back, for a connection that ends.
     pub fn release(&mut self, spare: &mut Spare) {
         if let Some(assembly) = self.assembly.take() {
@@ -586,5 +591,8 @@ impl<'a> Events<'a> {
 impl Drop for Events<'_> {
     fn drop(&mut self) {
         self.give_back();
+        if let Some(assembly) = &mut self.inbound.assembly {
+            self.spare.count(assembly, self.inbound.direction.keeps_context());
+        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Owns the bytes of one frame. Never changes them.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::frame::{HEADER_LEN_MAX, Header};
@@ -22,6 +23,7 @@ pub struct SharedFrame {
     bytes: Arc<[u8]>,
     header_len: u8,
     kind: MessageKind,
+    key: Option<NonZeroU64>,
 }
 
 impl SharedFrame {
@@ -48,7 +50,21 @@ impl SharedFrame {
         let mut bytes = Vec::with_capacity(header_len + message.payload.len());
         bytes.extend_from_slice(&header[..header_len]);
         bytes.extend_from_slice(message.payload);
-        Self { bytes: bytes.into(), header_len: header_len as u8, kind: message.kind }
+        let header_len = header_len as u8;
+        Self { bytes: bytes.into(), header_len, kind: message.kind, key: None }
+    }
+
+    /// The same, of a key: where a peer reads too slowly, it takes the place of earlier frames of
+    /// that key. Who sends it says whether it does.
+    #[must_use]
+    pub fn keyed(self, key: NonZeroU64) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// What it takes the place of.
+    #[inline]
+    pub const fn key(&self) -> Option<NonZeroU64> {
+        self.key
     }
 
     /// Text or bytes.
@@ -65,5 +81,10 @@ impl SharedFrame {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The same, to be held.
+    pub(crate) fn to_bytes(&self) -> Arc<[u8]> {
+        Arc::clone(&self.bytes)
     }
 }

@@ -58,8 +58,17 @@ impl Server {
 
     /// `throng echo` that may hold at most `descriptors` files and sockets open.
     pub fn echo_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
+        Server::with_descriptors("echo", descriptors, flags)
+    }
+
+    /// `throng serve`, likewise.
+    pub fn serve_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
+        Server::with_descriptors("serve", descriptors, flags)
+    }
+
+    fn with_descriptors(name: &str, descriptors: u32, flags: &[&str]) -> Server {
         let mut command = Command::new("sh");
-        let line = format!("ulimit -n {descriptors}; exec \"$0\" echo \"$@\"");
+        let line = format!("ulimit -n {descriptors}; exec \"$0\" {name} \"$@\"");
         command.arg("-c").arg(line).arg(program());
         Server::start(command, flags)
     }

@@ -379,6 +379,7 @@ fn the_published_schema_is_that_of_the_hub() {
         timestamp: Some(0),
         echo: Some(false),
         token: Some(String::new()),
+        key: Some(String::new()),
     };
     let read = DynamicMessage::decode(command, &*whole.encode_to_vec()).expect("by the schema");
     assert_eq!(read.unknown_fields().count(), 0);

@@ -183,6 +183,22 @@ fn a_broadcast_counts_each_receiver_and_its_time() {
 }
 
 #[test]
+fn the_round_trip_of_a_ping_is_measured() {
+    let server = Server::serve(&["--ping-interval", "0.2"]);
+    let mut client = RawClient::open(&server, "/echo");
+    for _ in 0..3 {
+        let ping = client.read_frame();
+        assert_eq!(ping.opcode, 0x9);
+        client.send(Frame::pong("nobody has asked").bytes()); // life, and no measurement
+        std::thread::sleep(Duration::from_millis(20));
+        client.send(Frame::pong(&ping.payload).bytes());
+    }
+    let samples = await_samples(&server, &[("throng_rtt_seconds_count", 3.0)]);
+    assert_eq!(samples["throng_rtt_seconds_bucket{le=\"0.01\"}"], 0.0);
+    assert!((0.06..5.0).contains(&samples["throng_rtt_seconds_sum"]), "{samples:#?}");
+}
+
+#[test]
 fn a_peer_that_reads_too_slowly_is_counted() {
     let server = Server::serve(&["--backlog-bytes", "65536", "--compress", "off"]);
     let mut talker = RawClient::open(&server, "/ws?room=r&name=talker");

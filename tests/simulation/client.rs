@@ -73,7 +73,7 @@ pub enum Excuse {
     Aborted,
     Full,
     Unwatched,
-    /// The policy for slow peers closed it.
+    /// The policy for slow peers closed it, or all were owed too much together.
     Backlogged,
     /// The handler closed it, with 4001.
     Kicked,
@@ -425,18 +425,18 @@ impl Client {
     }
 
     fn judge_excused(&self, excuse: Excuse) -> Result<(), String> {
-        let code = match excuse {
-            Excuse::Stop => 1001,
-            Excuse::Backlogged => 1008,
-            Excuse::Kicked => 4001,
+        let codes: &[u16] = match excuse {
+            Excuse::Stop => &[1001],
+            Excuse::Backlogged => &[1008, 1013],
+            Excuse::Kicked => &[4001],
             Excuse::Aborted | Excuse::Full | Excuse::Unwatched => return Ok(()),
         };
         let is_good = matches!(self.kind, Kind::Good | Kind::HalfClose);
         // It may have closed itself before, or been cut off when its time was over.
         let own = self.close_sent.flatten();
         match self.close_got {
-            Some(got) if is_good && got != Some(code) && got != own => {
-                Err(format!("closed with {got:?} where {excuse:?} asks for {code}"))
+            Some(got) if is_good && !got.is_some_and(|got| codes.contains(&got)) && got != own => {
+                Err(format!("closed with {got:?} where {excuse:?} asks for {codes:?}"))
             }
             _ => Ok(()),
         }

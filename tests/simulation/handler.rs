@@ -208,6 +208,11 @@ impl Handler<Sim> for Echo {
             CloseReason::Timeout(Timeout::Write) => Ended::Write,
             CloseReason::Timeout(Timeout::Close) => Ended::Close,
             CloseReason::Backlogged => Ended::Backlogged,
+            CloseReason::Overloaded => {
+                let client = &mut self.world.borrow_mut().clients[session.client];
+                client.excuse(Excuse::Backlogged);
+                Ended::Backlogged
+            }
         };
         if peers.send(id, Message::text("too late")).is_ok() {
             self.fail("a message was taken for a connection that has ended".to_owned());

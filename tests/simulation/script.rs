@@ -33,6 +33,9 @@ pub fn config(dice: &mut Dice) -> Config {
         ]);
         config.backlog_bytes_max = dice.between(5_000, 200_000);
     }
+    if dice.once_in(6) {
+        config.backlogs_bytes_max = dice.between(5_000, 100_000);
+    }
     if dice.once_in(10) {
         config.connections_max = dice.between(3, 10);
     }

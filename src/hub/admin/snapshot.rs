@@ -180,7 +180,7 @@ impl Hub {
 
     /// The level of overload: this is the one place to ask.
     fn level(&self) -> &'static str {
-        "normal"
+        self.guard.level().name()
     }
 
     /// What there was a second since the last snapshot, which this one takes the place of.

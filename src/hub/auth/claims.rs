@@ -54,7 +54,7 @@ pub struct Claims {
     /// What may be done in which rooms; without it, everything in every room.
     #[serde(default, deserialize_with = "at_most_64", skip_serializing_if = "Option::is_none")]
     pub rooms: Option<Vec<RoomClaim>>,
-    /// Limits that are narrower than the server's own.
+    /// Limits in place of the server's own.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
     /// Who goes first when the server has too much to do.
@@ -76,7 +76,8 @@ pub struct RoomClaim {
     pub rights: Rights,
 }
 
-/// Limits of one bearer. One that is not there is the server's.
+/// Limits of one bearer, in place of the server's; twice a rate may come at once. One that is not
+/// there is the server's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

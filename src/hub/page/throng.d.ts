@@ -66,6 +66,8 @@ export interface Message {
 export interface Notice {
   type: 'system';
   event?: string;
+  /** Of the event `dropped`: how many messages did not come. */
+  count?: number;
   room?: string;
   sender?: string;
   content?: Json;
@@ -131,8 +133,12 @@ export class Throng {
 
   join(room: string): Promise<Members>;
   leave(room: string): Promise<{ room: string }>;
-  /** `echo: false` leaves this connection out. */
-  publish(room: string, content: Json, options?: { echo?: boolean }): Promise<object>;
+  /** `echo: false` leaves this connection out; a newer message of a `key` may replace an older. */
+  publish(
+    room: string,
+    content: Json,
+    options?: { echo?: boolean; key?: string },
+  ): Promise<object>;
   /** To all connections of a user. */
   direct(user: string, content: Json): Promise<object>;
   presence(room: string): Promise<Members>;

@@ -81,8 +81,8 @@ export class Throng {
     return Promise.resolve({ room });
   }
 
-  publish(room, content, { echo = true } = {}) {
-    return this.#command({ type: 'text', room, content, ...(echo ? {} : { echo }) });
+  publish(room, content, { echo = true, key } = {}) {
+    return this.#command({ type: 'text', room, content, key, ...(echo ? {} : { echo }) });
   }
 
   direct(user, content) { return this.#command({ type: 'direct', user, content }); }
