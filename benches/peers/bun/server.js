@@ -1,9 +1,13 @@
 // Bun: echo on /echo, and on /fan what one sends goes to all. Usage: server.js PORT [deflate]
+// TLS_CERT and TLS_KEY, files, make it a TLS server.
 
 const [port, ...options] = process.argv.slice(2);
 const deflate = options.includes('deflate');
 
+const { TLS_CERT, TLS_KEY } = process.env;
+
 const server = Bun.serve({
+  tls: TLS_CERT && { cert: Bun.file(TLS_CERT), key: Bun.file(TLS_KEY) },
   port: Number(port),
   hostname: '127.0.0.1',
   fetch(request, server) {

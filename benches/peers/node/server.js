@@ -1,11 +1,18 @@
 // node ws: echo on /echo, and on /fan what one sends goes to all. Usage: server.js PORT [deflate]
-// bufferutil is installed beside it, as its documentation advises.
+// bufferutil is installed beside it, as its documentation advises. TLS_CERT and TLS_KEY, files, make
+// it a TLS server.
 
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { Sender, WebSocketServer } from 'ws';
 
 const [port, ...options] = process.argv.slice(2);
-const server = createServer((_, response) => response.writeHead(404).end());
+const { TLS_CERT, TLS_KEY } = process.env;
+const notFound = (_, response) => response.writeHead(404).end();
+const server = TLS_CERT
+  ? createTlsServer({ cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY) }, notFound)
+  : createServer(notFound);
 const sockets = new WebSocketServer({
   server,
   clientTracking: false,
