@@ -17,7 +17,7 @@ use throng::hub::origin::Origins;
 use throng::hub::{ApiPace, Config, Door, Hub, Metrics};
 
 use super::options::ServerOptions;
-use super::overload::OverloadOptions;
+use super::overload::{OverloadOptions, Wanted};
 use super::serving;
 
 /// How often the key files are looked at.
@@ -56,8 +56,8 @@ pub struct ServeOptions {
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
-    /// Key that opens the HTTP API at /api, at least 16 bytes: `Authorization: Bearer KEY`. May be
-    /// given more than once.
+    /// Key that opens the HTTP API at /api (`Authorization: Bearer KEY`) and the dashboard at
+    /// /admin, at least 16 bytes. May be given more than once.
     #[arg(
         long,
         value_name = "KEY",
@@ -98,11 +98,20 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
     let door = Arc::new(door);
     let room_rules = options.overload.room_rules();
     let config = Config { rooms_max: options.max_rooms, room_rules, ..Config::default() };
+    let tls = options.server.tls.setup()?;
     let mut engine = options.server.config();
-    let (loops, takes_tokens) = (options.server.loops as usize, door.authenticator.is_some());
-    let guard = options.overload.guard(loops, config.rooms_max, takes_tokens, &mut engine)?;
+    let wanted = Wanted {
+        loops: options.server.loops as usize,
+        rooms_max: config.rooms_max,
+        takes_tokens: door.authenticator.is_some(),
+        speaks_tls: tls.is_some(),
+    };
+    let guard = options.overload.guard(&wanted, &mut engine)?;
     let metrics = Metrics::default();
-    serving::run_with(&options.server, engine, |index, mailboxes| {
+    if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
+        metrics.watch_tls(acceptor);
+    }
+    serving::run_with(&options.server, engine, tls.as_ref(), |index, mailboxes| {
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
         hub.behind(Arc::clone(&door)).metrics(&metrics).guarded_by(Arc::clone(&guard))
     })

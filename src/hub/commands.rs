@@ -125,7 +125,9 @@ impl Hub {
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
-        let mut frames = Frames::new(delivery.encode(&mut self.buffer));
+        let payload = delivery.encode(&mut self.buffer);
+        self.desk.publish(number, payload.len());
+        let mut frames = Frames::new(payload);
         if let Some(key) = key {
             frames = frames.keyed(key);
         }

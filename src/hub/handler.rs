@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::{self, Desk};
 use super::api;
 use super::auth::{Refusal, UNAUTHENTICATED_BYTES_MAX, first_message};
 use super::command::{Command, Fault, check_name};
@@ -16,7 +17,7 @@ use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::door::{Door, Pass, Standing};
-use super::limits::Ruling;
+use super::limits::{Place, Ruling};
 use super::mail::Mail;
 use super::members::{Home, Member};
 use super::metrics::Metrics;
@@ -57,6 +58,18 @@ pub(super) enum Kind {
     Newcomer(Box<Newcomer>),
     /// The number of a member.
     Member(u32),
+    /// It looks at the dashboard.
+    Viewer { _place: Option<Box<Place>> },
+}
+
+impl Session {
+    /// The number of the member, where it is one.
+    pub(super) const fn member(&self) -> Option<u32> {
+        match self.0 {
+            Kind::Member(number) => Some(number),
+            Kind::Echo(_) | Kind::Newcomer(_) | Kind::Viewer { .. } => None,
+        }
+    }
 }
 
 impl Default for Kind {
@@ -98,6 +111,7 @@ pub struct Hub {
     /// When connections have to end.
     pub(super) terms: Terms,
     pub(super) tallies: Tallies,
+    pub(super) desk: Desk,
     pub(super) guard: Arc<Guard>,
     /// Where the system tells of the loop's thread, if that is watched.
     pub(super) thread: Option<PathBuf>,
@@ -131,6 +145,7 @@ impl Hub {
             metrics: Metrics::default(),
             terms: Terms::default(),
             tallies: Tallies::default(),
+            desk: Desk::default(),
             guard: Arc::default(),
             thread: None,
             loop_index,
@@ -253,6 +268,7 @@ impl Hub {
             Kind::Echo(pass) => pass.as_deref(),
             Kind::Newcomer(newcomer) => newcomer.pass.as_deref(),
             Kind::Member(number) => self.rooms.members.find(*number)?.pass.as_deref(),
+            Kind::Viewer { .. } => None,
         }
     }
 
@@ -278,6 +294,29 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// A handshake of who wants to look.
+    fn viewer(&self, request: &Request<'_>) -> Verdict<Session> {
+        let Some(offer) = request.offer() else { return Verdict::Respond(pages::not_found()) };
+        match self.door.admit_viewer(request) {
+            Ok(place) => {
+                let session = Session(Kind::Viewer { _place: place.map(Box::new) });
+                Verdict::Accept(acceptance(offer.choose(&[admin::SUBPROTOCOL])), session)
+            }
+            Err(response) => self.refuse_entry(request, response),
+        }
+    }
+}
+
+/// The answer to a handshake. A browser fails where it offered subprotocols and none was chosen;
+/// its token is never the one.
+fn acceptance(chosen: Option<&'static str>) -> Acceptance {
+    match chosen {
+        Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
+        None => Acceptance::new(),
+    }
+}
+
 impl Newcomer {
     fn of(request: &Request<'_>) -> Result<Self, Fault> {
         let head = request.head();
@@ -289,6 +328,10 @@ impl Newcomer {
                 "name" if !value.is_empty() => newcomer.name = Some(check_name(&value)?.into()),
                 _ => {}
             }
+        }
+        #[cfg(feature = "tls")]
+        if let Some(name) = request.client_certificate().and_then(crate::tls::subject_name) {
+            newcomer.name = Some(check_name(name)?.into());
         }
         Ok(newcomer)
     }
@@ -327,12 +370,17 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            if api::owns(request.head().path()) {
+            let head = request.head();
+            if api::owns(head.path()) {
                 return self.api(request);
             }
-            return Verdict::Respond(self.respond(request));
+            let response = self.door.answer_access(head);
+            return Verdict::Respond(response.unwrap_or_else(|| self.respond(request)));
         };
         let path = request.head().path();
+        if path == admin::PATH {
+            return self.viewer(request);
+        }
         if !matches!(path, "/" | "/ws" | "/echo") {
             return self.refuse_entry(request, pages::not_found());
         }
@@ -350,13 +398,9 @@ impl<P: Platform> Handler<P> for Hub {
             Ok(pass) => pass,
             Err(response) => return self.refuse_entry(request, response),
         };
-        // A browser fails where it offered some and none was chosen; its token is never the one.
         let chosen = offer.choose(&Wire::ALL.map(Wire::subprotocol));
         let wire = chosen.and_then(Wire::of_subprotocol).unwrap_or_default();
-        let mut acceptance = Acceptance::new();
-        if let Some(subprotocol) = chosen {
-            acceptance = acceptance.subprotocol(subprotocol);
-        }
+        let mut acceptance = acceptance(chosen);
         let newcomer = Newcomer { pass, wire, ..newcomer };
         match newcomer.standing() {
             Standing::Known if path == "/echo" => {
@@ -365,7 +409,7 @@ impl<P: Platform> Handler<P> for Hub {
             Standing::Known => {}
             // There are no messages there to say it in.
             Standing::Unknown if path == "/echo" => {
-                return Verdict::Respond(Refusal::Missing.response());
+                return self.refuse_entry(request, Refusal::Missing.response());
             }
             // Nothing is inflated for it, and little is held.
             Standing::Unknown | Standing::Refused(_) => {
@@ -395,6 +439,9 @@ impl<P: Platform> Handler<P> for Hub {
         let guest = peers.random_u64() % 1_000_000;
         let opened_s = (peers.unix_ms() / 1000) as u32;
         let Some(session) = peers.session_mut(id) else { return };
+        if matches!(session.0, Kind::Viewer { .. }) {
+            return self.greet_viewer(peers, id);
+        }
         let Kind::Newcomer(newcomer) = &mut session.0 else { return };
         let Newcomer { name, room, pass, wire } = std::mem::take(&mut **newcomer);
         let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
@@ -417,7 +464,9 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn message(&mut self, peers: &mut Peers<Session, P>, from: ConnectionId, message: Message<'_>) {
+        self.desk.hear(from, message.payload.len());
         match peers.session(from).map(|session| &session.0) {
+            Some(Kind::Viewer { .. }) => self.hear_viewer(peers, from, message.payload),
             Some(Kind::Echo(_)) => self.echo(peers, from, message),
             Some(Kind::Member(number)) => {
                 let number = *number;
@@ -446,7 +495,7 @@ impl<P: Platform> Handler<P> for Hub {
         _: CloseReason<'_>,
     ) {
         self.forget_terms(id, &session);
-        let Kind::Member(number) = session.0 else { return };
+        let Kind::Member(number) = session.0 else { return self.forget_viewer(id) };
         while let Some(member) = self.rooms.members.find(number)
             && let Some(seat) = member.seats.as_slice().last()
         {
@@ -471,7 +520,7 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn has_work(&self) -> bool {
-        self.others.has_untold()
+        self.others.has_untold() || self.desk.has_work()
     }
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
@@ -480,6 +529,7 @@ impl<P: Platform> Handler<P> for Hub {
         self.metrics.publish(self.loop_index, peers.stats());
         self.metrics.publish_tallies(self.loop_index, &self.tallies);
         self.others.tell();
+        self.tick_dashboard(peers);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
     }

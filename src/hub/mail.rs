@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::Slip;
 use super::delivery::Event;
 use super::frames::Frames;
 use super::handler::{Hub, Session};
@@ -30,6 +31,8 @@ pub(super) enum Letter {
     Ask(Arc<Gathering>),
     /// The answer to a request that was left pending.
     Respond { request: ConnectionId, response: Response },
+    /// About the dashboard.
+    Admin(Slip),
 }
 
 /// Whom a message is for.
@@ -57,6 +60,11 @@ impl Hub {
             }
             Letter::Say { to, sender, content } => {
                 for to in &to {
+                    if let To::Room(room) = to
+                        && let Some(room) = self.rooms.number(room)
+                    {
+                        self.desk.publish(room, content.get().len());
+                    }
                     let frames = self.text_frames(peers, to, &sender, &content);
                     self.publish(peers, to, &frames, None);
                 }
@@ -68,6 +76,7 @@ impl Hub {
             Letter::Respond { request, response } => {
                 peers.decide(request, Verdict::Respond(response));
             }
+            Letter::Admin(slip) => self.take_slip(peers, slip),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Owns the last numbers of each loop, and their names in the Prometheus text format. Never counts:
 //! the loops do, and bring what they have about once a second.
 
+#[cfg(feature = "tls")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::TextEncoder;
@@ -18,6 +20,8 @@ use super::overload::{self, Guard};
 use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
+#[cfg(feature = "tls")]
+use crate::tls::{self, Acceptor};
 
 /// The text format of Prometheus, whatever is asked for: everything that scrapes reads it.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,6 +44,8 @@ pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
     api: Arc<Counts>,
     tallies: Arc<Mutex<Vec<Tallies>>>,
+    #[cfg(feature = "tls")]
+    tls: Arc<OnceLock<Arc<Acceptor>>>,
 }
 
 impl Metrics {
@@ -64,6 +70,12 @@ impl Metrics {
             loops.resize_with(loop_index + 1, Tallies::default);
         }
         loops[loop_index].clone_from(tallies);
+    }
+
+    /// Shows what this has seen, too.
+    #[cfg(feature = "tls")]
+    pub fn watch_tls(&self, acceptor: &Arc<Acceptor>) {
+        let _ = self.tls.set(Arc::clone(acceptor)); // a server has one
     }
 
     /// Answers what is asked about the server itself; nothing else.
@@ -101,6 +113,9 @@ impl Metrics {
         };
         families.push(of_api(&self.api));
         families.extend(of_tokens(&self.tallies.lock().unwrap_or_else(PoisonError::into_inner)));
+        #[cfg(feature = "tls")]
+        families
+            .extend(of_tls(self.tls.get().map(|acceptor| acceptor.counts()).unwrap_or_default()));
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)
@@ -229,6 +244,36 @@ fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
             lags.collect(),
         ),
         counters("throng_loop_turns_total", "Turns of each loop.", turns.collect()),
+    ]
+}
+
+/// What is said of TLS.
+#[cfg(feature = "tls")]
+fn of_tls(counts: tls::Counts) -> Vec<MetricFamily> {
+    vec![
+        counters(
+            "throng_tls_handshakes_total",
+            "TLS handshakes that were done, in full or resuming a session.",
+            vec![
+                counter(&[("kind", "full")], counts.full),
+                counter(&[("kind", "resumed")], counts.resumed),
+            ],
+        ),
+        counters(
+            "throng_tls_failures_total",
+            "Connections whose TLS handshake failed, or whose records were broken.",
+            vec![counter(&[], counts.failed)],
+        ),
+        counters(
+            "throng_tls_rereads_total",
+            "How often changed certificate files were taken into use.",
+            vec![counter(&[], counts.rereads)],
+        ),
+        gauges(
+            "throng_tls_files_broken",
+            "1 while the certificate files cannot be used, and what was read before is.",
+            vec![gauge(&[], f64::from(u8::from(counts.is_stale)))],
+        ),
     ]
 }
 

@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::Reading;
-use super::{EventLoop, Handler, Platform, Request, Verdict};
+use super::{EventLoop, Handler, Platform, Request, Stream, Verdict};
 use crate::extension::{self, Direction, Mode, Params};
 use crate::handshake::{self, HandshakeError, Offer};
 use crate::http::{self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response};
 use crate::proto::Inbound;
+
+/// What plain HTTP is told where TLS is spoken.
+const ASTRAY: &str = "this port speaks TLS: the address begins with https:// or wss://\n";
 
 /// A request that has come in part, and what was sent ahead after it.
 #[derive(Debug)]
@@ -64,6 +67,9 @@ enum Step {
 impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Takes bytes of a request.
     pub(super) fn receive_request(&mut self, index: usize, input: &mut [u8]) {
+        if self.peers.table[index].stream.is_astray() {
+            return self.refuse(index, &Response::text(400, ASTRAY).close());
+        }
         let Reading::Request(exchange) = &mut self.readings[index] else { return };
         let Some(mut exchange) = exchange.take() else {
             return self.serve(index, input, HeadScan::new());
@@ -311,6 +317,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn stop_request(&mut self, index: usize) {
         if self.is_dialled(index) {
             self.refuse_dial(index, DialError::Lost);
+        } else if self.peers.table[index].stream.is_opening() {
+            self.remove(index);
         } else if matches!(self.readings[index], Reading::Request(None) | Reading::Proxy(_)) {
             self.readings[index] = Reading::Discard;
             self.peers.end(index);
@@ -323,9 +331,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// that was kept for a further request, and is silent, just ends.
     pub(super) fn expire_request(&mut self, index: usize) {
         let is_kept = self.peers.table[index].answered;
+        let is_opening = self.peers.table[index].stream.is_opening();
         match &self.readings[index] {
             Reading::Dialled(_) => self.refuse_dial(index, DialError::Timeout),
             Reading::Proxy(_) => self.remove(index),
+            Reading::Request(_) if is_opening => self.remove(index), // nothing can be said
             Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
                 self.refuse(index, &Response::text(503, "no decision in time\n").close());

@@ -164,6 +164,17 @@ impl<'a> Request<'a> {
         self.proxied.or_else(|| self.stream.remote_addr())
     }
 
+    /// Whether it has come by TLS, here and not at a proxy.
+    pub fn is_secure(&self) -> bool {
+        self.stream.is_secure()
+    }
+
+    /// The certificate that the client has shown, in DER. It was verified: it comes from an
+    /// authority that the server was told to trust.
+    pub fn client_certificate(&self) -> Option<&'a [u8]> {
+        self.stream.peer_certificate()
+    }
+
     /// The time since the loop began, as [`Peers::now`].
     pub fn now(&self) -> Duration {
         self.clock.now()

@@ -36,6 +36,8 @@ mod sampling;
 mod seam;
 mod server;
 mod stats;
+#[cfg(feature = "tls")]
+mod tls;
 mod turn;
 mod writing;
 
@@ -52,3 +54,5 @@ pub use proxy::{ProxyError, ProxyHeader};
 pub use seam::{Clock, Platform, Poll, Random, Ready, Source, Stream};
 pub use server::{Builder, Server, Stopper};
 pub use stats::{Cause, Drop, FanOut, Owner, State, Stats};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsPoll, TlsSetup, TlsStream};

@@ -64,6 +64,8 @@ enum Input {
     /// The peer will send no more.
     End,
     Nothing,
+    /// It is to be read again in the next turn.
+    Later,
     Lost,
 }
 
@@ -74,6 +76,7 @@ fn fill<T: Stream>(stream: &mut T, room: &mut [u8]) -> Input {
             Ok(n) => Input::Bytes(n),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Input::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Input::Later,
             Err(_) => Input::Lost,
         };
     }
@@ -89,13 +92,17 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             if budget == 0 {
                 return self.read_again(index);
             }
+            let is_opening = self.peers.table[index].stream.is_opening();
             let (input, room, direct) = self.read_once(index);
+            if is_opening {
+                self.send_request(index); // it could not be sent before the stream was open
+            }
             let peer = &mut self.peers.table[index];
             match input {
                 Input::Bytes(n) => {
                     self.peers.stats.bytes_in += n as u64;
                     // A read that leaves room has drained the socket: epoll tells of what follows.
-                    peer.unread = n == room || peer.read_closed;
+                    peer.unread = n == room || peer.read_closed || peer.stream.has_unread();
                     self.peers.heard(index);
                     let flushes = self.peers.flushes;
                     let made = self.receive(index, n, direct);
@@ -109,6 +116,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     }
                 }
                 Input::Nothing => peer.unread = false,
+                Input::Later => return self.read_again(index),
                 Input::End => {
                     peer.unread = false;
                     peer.ended = true;

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::sampling::{LINES_PER_SECOND_MAX, Sampling};
-use super::{Cause, Clock, CloseReason, ConnectionId, Peers, Platform, Stream};
+use super::{Cause, Clock, CloseReason, ConnectionId, Peers, Platform};
 use crate::http::Response;
 
 /// The header of an answer that says which trace it belongs to (W3C Trace Context, level 2).
@@ -62,10 +62,10 @@ impl<S, P: Platform> Peers<S, P> {
         let status = response.status();
         self.stats.refuse(status);
         if self.said.refused.admits(self.clock.now()) {
-            let (id, remote) = (self.id(index), self.table[index].stream.remote_addr());
+            let id = self.id(index);
             let mut lines = response.header_lines().iter();
             let trace = lines.find(|(name, _)| *name == TRACE).map(|(_, value)| value);
-            tracing::info!(%id, ?remote, status, trace, "refused");
+            tracing::info!(%id, remote = ?self.remote_addr(id), status, trace, "refused");
         }
     }
 

@@ -93,6 +93,7 @@ impl Server {
         });
         let address = line
             .strip_prefix("listening on http://")
+            .or_else(|| line.strip_prefix("listening on https://"))
             .and_then(|address| address.trim().parse().ok())
             .unwrap_or_else(|| panic!("unexpected first line: {line:?}"));
         Server { child, address, errors, ended: false }

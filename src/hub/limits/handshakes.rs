@@ -167,6 +167,11 @@ impl Gate {
         }
     }
 
+    /// What it lets in.
+    pub const fn limits(&self) -> &HandshakeLimits {
+        &self.limits
+    }
+
     /// Lets a handshake in and counts its connection, until the [`Place`] is dropped. The limits of
     /// the address come first, so that one address cannot use up what is there for all. A
     /// connection without an address has those in all.
