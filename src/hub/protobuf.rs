@@ -326,6 +326,7 @@ mod tests {
             timestamp: Some(1),
             echo: Some(true),
             token: text(),
+            key: text(),
         };
         let twin = keys(&command_to_json(&whole.encode_to_vec()).unwrap());
         let twin: BTreeSet<&str> = twin.iter().map(String::as_str).collect();
