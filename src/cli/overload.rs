@@ -43,6 +43,15 @@ pub struct OverloadOptions {
     room_backlog: Vec<(Pattern, BacklogPolicy)>,
 }
 
+/// What the other options say of the server.
+#[derive(Debug)]
+pub struct Wanted {
+    pub loops: usize,
+    pub rooms_max: usize,
+    pub takes_tokens: bool,
+    pub speaks_tls: bool,
+}
+
 impl OverloadOptions {
     /// What holds for rooms by their names.
     pub fn room_rules(&self) -> RoomRules {
@@ -53,18 +62,13 @@ impl OverloadOptions {
     ///
     /// # Errors
     /// The limits need more memory than the budget has: the arithmetic.
-    pub fn guard(
-        &self,
-        loops: usize,
-        rooms_max: usize,
-        takes_tokens: bool,
-        engine: &mut Config,
-    ) -> io::Result<Arc<Guard>> {
+    pub fn guard(&self, wanted: &Wanted, engine: &mut Config) -> io::Result<Arc<Guard>> {
         let guard = Arc::<Guard>::default();
         engine.backlogs_bytes_max = limit(self.backlogs_bytes);
         engine.partial_bytes_max = limit(self.partial_bytes);
         if let Some(bytes) = self.memory_budget {
-            let server = Server { loops, engine, rooms_max, takes_tokens };
+            let Wanted { loops, rooms_max, takes_tokens, speaks_tls } = *wanted;
+            let server = Server { loops, engine, rooms_max, takes_tokens, speaks_tls };
             let budget = Budget::new(bytes, &server).map_err(io::Error::other)?;
             tracing::info!("{budget}");
             budget.apply(engine);

@@ -17,7 +17,7 @@ use throng::hub::origin::Origins;
 use throng::hub::{ApiPace, Config, Door, Hub, Metrics};
 
 use super::options::ServerOptions;
-use super::overload::OverloadOptions;
+use super::overload::{OverloadOptions, Wanted};
 use super::serving;
 
 /// How often the key files are looked at.
@@ -98,10 +98,15 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
     let door = Arc::new(door);
     let room_rules = options.overload.room_rules();
     let config = Config { rooms_max: options.max_rooms, room_rules, ..Config::default() };
-    let mut engine = options.server.config();
-    let (loops, takes_tokens) = (options.server.loops as usize, door.authenticator.is_some());
-    let guard = options.overload.guard(loops, config.rooms_max, takes_tokens, &mut engine)?;
     let tls = options.server.tls.setup()?;
+    let mut engine = options.server.config();
+    let wanted = Wanted {
+        loops: options.server.loops as usize,
+        rooms_max: config.rooms_max,
+        takes_tokens: door.authenticator.is_some(),
+        speaks_tls: tls.is_some(),
+    };
+    let guard = options.overload.guard(&wanted, &mut engine)?;
     let metrics = Metrics::default();
     if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
         metrics.watch_tls(acceptor);

@@ -135,6 +135,7 @@ pub(super) fn every() -> Vec<String> {
         Delivery::Text { room, content, sender, timestamp },
         Delivery::Direct { content, sender, timestamp },
         Delivery::system("a", Event::Join, sender, timestamp),
+        Delivery::Dropped { event: Event::Dropped, count: 3, content: "gone".into(), timestamp },
         Delivery::Ok { id, room, members: Some(members), count: Some(1) },
         Delivery::Refreshed { id, expires_at, timestamp },
         Delivery::Error { id, code: "gone", content: "it is gone", retry_after_ms: Some(1) },

@@ -20,6 +20,9 @@ const ROOM_BYTES: u64 = 448;
 /// What a token may say: 64 patterns of rooms.
 const TOKEN_BYTES: u64 = 12 << 10;
 
+/// A session of TLS: a record that has come in part, one that was not taken yet, and its keys.
+const TLS_BYTES: u64 = 64 << 10;
+
 /// A header of the PROXY protocol that has come in part.
 const PROXY_BYTES: u64 = 4 << 10;
 
@@ -50,6 +53,8 @@ pub struct Server<'a> {
     pub rooms_max: usize,
     /// Whether tokens are taken.
     pub takes_tokens: bool,
+    /// Whether connections may be TLS.
+    pub speaks_tls: bool,
 }
 
 /// A budget that all limits together keep to.
@@ -59,7 +64,8 @@ pub struct Server<'a> {
 /// use throng::net::Config;
 ///
 /// let mut engine = Config { connections_max: 1_000, ..Config::default() };
-/// let server = Server { loops: 1, engine: &engine, rooms_max: 10, takes_tokens: false };
+/// let (takes_tokens, speaks_tls) = (false, false);
+/// let server = Server { loops: 1, engine: &engine, rooms_max: 10, takes_tokens, speaks_tls };
 /// let budget = Budget::new(512 << 20, &server)?;
 /// budget.apply(&mut engine);
 /// assert!(engine.backlogs_bytes_max < 512 << 20);
@@ -169,6 +175,10 @@ fn fixed(server: &Server<'_>, mailbox_max: usize) -> Vec<Item> {
         connection += TOKEN_BYTES;
         with += ", a token";
     }
+    if server.speaks_tls {
+        connection += TLS_BYTES;
+        with += ", TLS";
+    }
     if engine.proxy_protocol {
         connection += PROXY_BYTES;
         with += ", a PROXY header";
@@ -242,7 +252,7 @@ mod tests {
     }
 
     fn server(engine: &net::Config) -> Server<'_> {
-        Server { loops: 2, engine, rooms_max: 10, takes_tokens: true }
+        Server { loops: 2, engine, rooms_max: 10, takes_tokens: true, speaks_tls: false }
     }
 
     #[test]
