@@ -25,7 +25,8 @@ pub fn run<H: Handler>(
     }
     let server = builder.bind().map_err(|error| {
         let wanted = options.listen.join(", ");
-        io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}"))
+        let advice = advice(error.kind());
+        io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}{advice}"))
     })?;
     stop_on_signals(server.stopper())?;
     let mut out = io::stdout();
@@ -34,6 +35,16 @@ pub fn run<H: Handler>(
     }
     out.flush()?;
     server.run(make)
+}
+
+/// What to do about an address that cannot be listened on.
+const fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "; stop who listens there, or take another port by --listen",
+        io::ErrorKind::AddrNotAvailable => "; --listen takes an address of this machine",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a right, see capabilities(7)",
+        _ => "",
+    }
 }
 
 /// Stops at the first SIGINT or SIGTERM, and ends at once at the second.

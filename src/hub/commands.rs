@@ -116,6 +116,7 @@ impl Hub {
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Write, &room.name)?;
         let sender = sender(member, command)?;
+        self.door.rule_room(&room.name, peers.now(), content.get().len())?;
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };

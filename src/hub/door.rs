@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::address::{Client, TrustedProxies};
 use super::auth::{Authenticator, Identity, Refusal};
+use super::command::Fault;
 use super::hosts::Hosts;
-use super::limits::{Flow, FlowLimits, Gate, Place, Ruling};
+use super::limits::{Flow, FlowLimits, Gate, Place, RoomFlows, Ruling};
 use super::origin::{Origins, Scheme};
 use crate::http::Response;
 use crate::net::Request;
@@ -37,12 +38,14 @@ pub struct Door {
     pub gate: Option<Arc<Gate>>,
     /// How fast a connection may send.
     pub flow: Option<FlowLimits>,
+    /// How fast all together may send to a room.
+    pub rooms: Option<Arc<RoomFlows>>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
 }
 
 /// What is kept of somebody of whom something was asked. Its place is free when it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pass {
     pub(super) identity: Option<Identity>,
     flow: Flow,
@@ -79,13 +82,32 @@ impl Door {
         Ok(is_kept.then(pass))
     }
 
-    /// Whether somebody may send a message of `len` bytes now.
+    /// This door in the place of another while the server runs: who was counted there is counted
+    /// here, and the same tokens are good.
+    #[must_use]
+    pub fn replacing(self, other: &Self) -> Self {
+        let gate = match (self.gate, &other.gate) {
+            (Some(gate), Some(other)) => Some(Arc::new(other.with_limits(gate.limits().clone()))),
+            (gate, _) => gate,
+        };
+        Self { gate, authenticator: other.authenticator.clone(), ..self }
+    }
+
+    /// Whether somebody may send a message of `len` bytes now. Who came when there was no limit is
+    /// counted from here on.
     #[inline]
-    pub(super) fn rule(&self, pass: Option<&mut Pass>, now: Duration, len: usize) -> Ruling {
-        match (pass, &self.flow) {
-            (Some(pass), Some(limits)) => pass.flow.rule(now, len, limits),
-            _ => Ruling::Pass,
+    pub(super) fn rule(&self, pass: &mut Option<Box<Pass>>, now: Duration, len: usize) -> Ruling {
+        match &self.flow {
+            Some(limits) => pass.get_or_insert_default().flow.rule(now, len, limits),
+            None => Ruling::Pass,
         }
+    }
+
+    /// Whether a message of `len` bytes may go to a room now.
+    pub(super) fn rule_room(&self, room: &str, now: Duration, len: usize) -> Result<(), Fault> {
+        let Some(rooms) = &self.rooms else { return Ok(()) };
+        let content = "more is sent to this room than is allowed";
+        rooms.take(room, now, len).map_err(|wait_ms| Fault::rate_limited(content, wait_ms))
     }
 
     fn client(&self, request: &Request<'_>) -> Option<Client> {

@@ -145,7 +145,7 @@ impl Hub {
         let minute = (peers.now().as_secs() / 60) as u16;
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
-        if fault != Fault::OVERLOADED && member.is_at_fault(minute, max) {
+        if fault.is_of_sender() && member.is_at_fault(minute, max) {
             tracing::debug!(id = %member.id, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
@@ -162,7 +162,7 @@ impl Hub {
     ) {
         let (now, len) = (peers.now(), message.payload.len());
         let Some(Session(Kind::Echo(pass))) = peers.session_mut(from) else { return };
-        match self.door.rule(pass.as_deref_mut(), now, len) {
+        match self.door.rule(pass, now, len) {
             // One that is closed or too slow is told by its close.
             Ruling::Pass => drop(peers.send(from, message)),
             Ruling::Refuse { .. } | Ruling::Close => {
@@ -176,20 +176,15 @@ impl Hub {
         &mut self,
         peers: &mut Peers<Session, P>,
         number: u32,
-        len: usize,
+        message: &[u8],
     ) -> bool {
         let Some(member) = self.rooms.members.find_mut(number) else { return false };
         let id = member.id;
-        match self.door.rule(member.pass.as_deref_mut(), peers.now(), len) {
+        match self.door.rule(&mut member.pass, peers.now(), message.len()) {
             Ruling::Pass => return true,
             Ruling::Refuse { retry_after_ms } => {
-                let retry_after_ms = Some(retry_after_ms);
-                let (code, content) = ("rate_limited", TOO_MANY);
-                self.say(
-                    peers,
-                    number,
-                    &Delivery::Error { id: None, code, content, retry_after_ms },
-                );
+                let fault = Fault::rate_limited(TOO_MANY, retry_after_ms);
+                self.say(peers, number, &Delivery::fault(Command::id_of(message), fault));
             }
             Ruling::Close => {
                 let _ = peers.close(id, CloseCode::POLICY_VIOLATION, TOO_MANY);
@@ -291,7 +286,7 @@ impl<P: Platform> Handler<P> for Hub {
             (Some(Kind::Member(member)), MessageKind::Text) => {
                 let member = *member;
                 // What comes behind our Close is not heard.
-                if peers.is_open(from) && self.may_send(peers, member, message.payload.len()) {
+                if peers.is_open(from) && self.may_send(peers, member, message.payload) {
                     self.take(peers, member, message.payload);
                 }
             }
