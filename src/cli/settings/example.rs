@@ -9,8 +9,8 @@ const COLUMNS_MAX: usize = 100;
 const HEAD: &str = "\
 # The settings of `throng serve`: a file for --config FILE, made by `throng check --example`.
 #
-# A line that begins with `#` and a key says the default: take the `#` away to change it. Each key is
-# also a flag and an environment variable. A flag overrules a variable, a variable overrules this
+# A line that begins with `#` and a key says the default: take the `#` away to change it. Each key
+# is also a flag and an environment variable. A flag overrules a variable, a variable overrules this
 # file, and what is said nowhere is as it stands here. `throng check FILE` says what is wrong.
 ";
 

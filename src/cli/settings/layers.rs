@@ -117,7 +117,7 @@ impl<'a> Layers<'a> {
         Err(match setting.kind {
             // A parser of numbers without a sign has nothing better to say.
             Kind::Whole if value.starts_with('-') => format!("{value} is less than 0"),
-            _ if words.contains(value) && !value.is_empty() => words,
+            _ if !value.is_empty() && words.trim_start_matches('"').starts_with(value) => words,
             Kind::Whole | Kind::Seconds => format!("{words}, found {value}"),
             Kind::Bool | Kind::Text | Kind::List => format!("{words}, found {value:?}"),
         })
