@@ -54,9 +54,8 @@ fn as_it_stands_and_with_its_defaults_it_is_good() {
     let file = SettingsFile::new(&example);
     assert!(file.check().status.success());
     // Every key with a default, and then every one that is a number.
-    let mut lines = example.lines().peekable();
     let (mut all, mut count, mut has_default) = (String::new(), 0, true);
-    while let Some(line) = lines.next() {
+    for line in example.lines() {
         has_default &= !line.contains("Not set by default.");
         let set = line.strip_prefix('#').filter(|line| !line.starts_with(' '));
         let Some(set) = set.filter(|line| line.contains(" = ")) else { continue };

@@ -1,6 +1,6 @@
 //! The file with every setting in it.
 //!
-//! Owns its shape: each key with its words, its default, its flag and its variable, all as comments.
+//! Owns its shape: each key with its words, its default, its flag and its variable, all behind `#`.
 
 use super::table::{Kind, Setting};
 
