@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::{SettingsFile, complaints, run};
 
 /// Text, and what is said of it after the name of the file.
-const MISTAKES: [(&str, &str); 29] = [
+const MISTAKES: [(&str, &str); 30] = [
     // No TOML.
     ("loops = 2\nmax_rooms 5\n", "2:11: key with no value, expected `=`"),
     ("loops = 1\nloops = 2\n", "2:1: duplicate key"),
@@ -38,6 +38,10 @@ const MISTAKES: [(&str, &str); 29] = [
     ("drain = 07:32:00\n", "1:9: drain: expected a number of seconds, found a time"),
     // Out of bounds.
     ("loops = 0\n", "1:9: loops: 0 is not in 1..=1024"),
+    (
+        "loops = 65_22-05-2\n",
+        "1:9: loops: expected a whole number, found what is no number, or too large for one",
+    ),
     ("max_rooms = -1\n", "1:13: max_rooms: -1 is less than 0"),
     ("max_faults = 65536\n", "1:14: max_faults: 65536 is not in 0..=65535"),
     ("drain = 0\n", "1:9: drain: must be more than 0 and at most a year, found 0"),

@@ -35,6 +35,8 @@ pub enum Value {
     List(Vec<(Position, Self)>),
     Time,
     Table,
+    /// Begins as a number does. The reader leaves it to us to look at the rest.
+    NoNumber,
 }
 
 /// Where the file is no TOML, and why.
@@ -68,6 +70,7 @@ impl Value {
             Self::List(_) => "a list",
             Self::Time => "a time",
             Self::Table => "a table",
+            Self::NoNumber => "what is no number, or too large for one",
         }
     }
 
@@ -76,9 +79,12 @@ impl Value {
             DeValue::String(value) => Self::Text(value.to_string()),
             DeValue::Integer(value) => {
                 let number = i128::from_str_radix(value.as_str(), value.radix());
-                Self::Whole(number.map_or_else(|_| value.to_string(), |number| number.to_string()))
+                number.map_or(Self::NoNumber, |number| Self::Whole(number.to_string()))
             }
-            DeValue::Float(value) => Self::Fraction(value.as_str().to_owned()),
+            DeValue::Float(value) => match value.as_str().parse::<f64>() {
+                Ok(_) => Self::Fraction(value.as_str().to_owned()),
+                Err(_) => Self::NoNumber,
+            },
             DeValue::Boolean(value) => Self::Bool(*value),
             DeValue::Datetime(_) => Self::Time,
             DeValue::Table(_) => Self::Table,
@@ -164,6 +170,10 @@ mod tests {
         let whole = |text: &str| Value::Whole(text.into());
         let fraction = Value::Fraction("1e3".into());
         assert_eq!(texts, [whole("255"), whole("1000"), whole("-3"), fraction]);
+        for text in ["a = 65_22-05-2", "a = 999999999999999999999999999999999999999999"] {
+            let value = read(text).map(|mut entries| entries.remove(0).value);
+            assert!(matches!(value, Ok(Value::NoNumber) | Err(_)), "{text}: {value:?}");
+        }
     }
 
     #[test]
