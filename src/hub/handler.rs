@@ -16,7 +16,7 @@ use super::door::{Door, Pass};
 use super::limits::Ruling;
 use super::mail::Mail;
 use super::members::{Home, Member};
-use super::metrics::Metrics;
+use super::metrics::{Errors, Metrics};
 use super::outbox::Outbox;
 use super::pages;
 use super::rooms::Rooms;
@@ -88,6 +88,7 @@ pub struct Hub {
     pub(super) buffer: Vec<u8>,
     loop_index: usize,
     metrics: Metrics,
+    errors: Errors,
 }
 
 impl Hub {
@@ -108,7 +109,8 @@ impl Hub {
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
         let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
-        Self { config, door, rooms, others, buffer: Vec::new(), loop_index, metrics }
+        let (buffer, errors) = (Vec::new(), Errors::default());
+        Self { config, door, rooms, others, buffer, loop_index, metrics, errors }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -141,7 +143,7 @@ impl Hub {
         id: Option<&RawValue>,
         fault: Fault,
     ) {
-        self.say(peers, member, &Delivery::fault(id, fault));
+        self.tell(peers, member, id, fault);
         let minute = (peers.now().as_secs() / 60) as u16;
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
@@ -152,7 +154,7 @@ impl Hub {
     }
 }
 
-/// What the door has to say of those who are in.
+/// What the door has to say of those who are in, and of what is wrong.
 impl Hub {
     fn echo<P: Platform>(
         &self,
@@ -171,6 +173,18 @@ impl Hub {
         }
     }
 
+    /// Answers with an error.
+    fn tell<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        member: u32,
+        id: Option<&RawValue>,
+        fault: Fault,
+    ) {
+        self.errors.count(fault.code, 1);
+        self.say(peers, member, &Delivery::fault(id, fault));
+    }
+
     /// Whether a member may send a message now; else it is told.
     fn may_send<P: Platform>(
         &mut self,
@@ -184,7 +198,7 @@ impl Hub {
             Ruling::Pass => return true,
             Ruling::Refuse { retry_after_ms } => {
                 let fault = Fault::rate_limited(TOO_MANY, retry_after_ms);
-                self.say(peers, number, &Delivery::fault(Command::id_of(message), fault));
+                self.tell(peers, number, Command::id_of(message), fault);
             }
             Ruling::Close => {
                 let _ = peers.close(id, CloseCode::POLICY_VIOLATION, TOO_MANY);
@@ -230,7 +244,8 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            let response = self.metrics.respond(request.head());
+            let gate = self.door.gate.as_deref();
+            let response = self.metrics.respond(request.head(), gate);
             return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
         };
         let path = request.head().path();
@@ -325,6 +340,7 @@ impl<P: Platform> Handler<P> for Hub {
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
         self.end_expired(peers);
         self.metrics.publish(self.loop_index, peers.stats());
+        self.metrics.publish_errors(self.loop_index, &self.errors);
         self.others.tell();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);

@@ -12,6 +12,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::limits::{Gate, Limit};
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
 
@@ -34,6 +35,20 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
+    errors: Arc<Mutex<Vec<Errors>>>,
+}
+
+/// How often a loop has answered a command with an error, by code.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Errors(Vec<(&'static str, u64)>);
+
+impl Errors {
+    pub(super) fn count(&mut self, code: &'static str, more: u64) {
+        match self.0.iter_mut().find(|(other, _)| *other == code) {
+            Some((_, count)) => *count += more,
+            None => self.0.push((code, more)),
+        }
+    }
 }
 
 impl Metrics {
@@ -46,15 +61,28 @@ impl Metrics {
         loops[loop_index].clone_from(stats);
     }
 
+    /// The same for the errors that it has answered with.
+    pub(super) fn publish_errors(&self, loop_index: usize, errors: &Errors) {
+        let mut all = lock(&self.errors);
+        if all.len() <= loop_index {
+            all.resize_with(loop_index + 1, Errors::default);
+        }
+        all[loop_index].clone_from(errors);
+    }
+
     /// Answers what is asked about the server itself; nothing else.
-    pub(super) fn respond(&self, head: &http::Request<'_>) -> Option<Response> {
+    pub(super) fn respond(
+        &self,
+        head: &http::Request<'_>,
+        gate: Option<&Gate>,
+    ) -> Option<Response> {
         let reads = matches!(head.method(), "GET" | "HEAD");
         let response = match head.path() {
             "/metrics" | "/readyz" if !reads => {
                 Response::text(405, "this method is not for this path\n")
                     .header("Allow", "GET, HEAD")
             }
-            "/metrics" => match self.encode() {
+            "/metrics" => match self.encode(gate) {
                 Ok(text) => Response::new(200).body(CONTENT_TYPE, text.into_bytes()),
                 Err(error) => {
                     tracing::error!(%error, "the metrics cannot be written");
@@ -69,7 +97,7 @@ impl Metrics {
     }
 
     /// The numbers of all loops, and of the process, as text.
-    fn encode(&self) -> prometheus::Result<String> {
+    fn encode(&self, gate: Option<&Gate>) -> prometheus::Result<String> {
         let mut families = {
             let loops = self.loops();
             let mut all = Stats::default();
@@ -78,14 +106,20 @@ impl Metrics {
             families.extend(of_each(&loops));
             families
         };
+        families.push(errors(&lock(&self.errors)));
+        families.extend(gate.map(limits));
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)
     }
 
     fn loops(&self) -> MutexGuard<'_, Vec<Stats>> {
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.loops)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is said of all loops together.
@@ -159,6 +193,22 @@ fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
         ),
         counters("throng_loop_turns_total", "Turns of each loop.", turns.collect()),
     ]
+}
+
+fn errors(loops: &[Errors]) -> MetricFamily {
+    let mut all = Errors::default();
+    loops.iter().flat_map(|errors| &errors.0).for_each(|(code, more)| all.count(code, *more));
+    all.0.sort_unstable();
+    let codes = all.0.iter().map(|(code, count)| counter(&[("code", code)], *count));
+    let help = "Commands that were answered with an error, by its code.";
+    counters("throng_errors_total", help, codes.collect())
+}
+
+/// What the door has refused. Counted where all loops meet, so it is never late.
+fn limits(gate: &Gate) -> MetricFamily {
+    let met = Limit::ALL.map(|limit| counter(&[("limit", limit.name())], gate.refusals(limit)));
+    let help = "Handshakes that were refused, by the limit that they met.";
+    counters("throng_limits_met_total", help, met.into())
 }
 
 fn fan_out(times: &FanOut) -> MetricFamily {

@@ -1,8 +1,14 @@
 //! The limits that `throng serve` has by its settings: each has its answer.
 
 use crate::Person;
-use crate::common::{Expect, Frame, RawClient, Server, Upgrade};
+use crate::common::{Expect, Frame, RawClient, Server, Upgrade, eventually, http};
 use crate::status;
+
+fn metrics(server: &Server) -> String {
+    let mut client = RawClient::connect(server);
+    client.send(http::get("/metrics"));
+    String::from_utf8(client.read_answer(false).body).expect("UTF-8")
+}
 
 #[test]
 fn a_room_takes_so_many_messages_from_all_together() {
@@ -64,6 +70,7 @@ fn all_together_make_so_many_handshakes() {
     let server = Server::serve(&["--handshake-rate-total", "1"]);
     let statuses: Vec<_> = (0..3).map(|_| status(&server, &Upgrade::new("/ws"))).collect();
     assert_eq!(statuses, [101, 101, 429]);
+    assert!(metrics(&server).contains("throng_limits_met_total{limit=\"handshakes\"} 1\n"));
 }
 
 #[test]
@@ -96,6 +103,8 @@ fn presence_and_faults_have_their_limits() {
     }
     assert_eq!(ann.ask("no")["code"], "bad_json");
     ann.0.expect_close(1008);
+    let counted = "throng_errors_total{code=\"bad_json\"} 3\n";
+    eventually("its loop has said so", 5.0, || metrics(&server).contains(counted));
 }
 
 #[test]
