@@ -12,6 +12,7 @@ mod reload;
 mod serve;
 mod serving;
 mod settings;
+mod tls;
 mod token;
 
 use std::io;
@@ -65,7 +66,10 @@ pub fn run() -> io::Result<()> {
     match throng.command {
         Command::Serve(_) => Ok(()),
         Command::Check(options) => check::run(&options, &program),
-        Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
+        Command::Echo(options) => {
+            let tls = options.tls.setup()?;
+            serving::run(&options, tls.as_ref(), |_, _| echo::Echo)
+        }
         Command::Connect(options) => connect::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Token(options) => token::run(&options),

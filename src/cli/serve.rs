@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use clap::Args;
 use throng::hub::address::{TrustedNetwork, TrustedProxies};
-use throng::hub::auth::{AuthConfig, Authenticator, Issuer, watch};
+use throng::hub::auth::{ApiKeys, AuthConfig, Authenticator, Issuer, watch};
 use throng::hub::hosts::Hosts;
 use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate, RoomFlows, RoomLimits};
 use throng::hub::origin::Origins;
-use throng::hub::{Config, Control, Door, Hub, Metrics};
+use throng::hub::{ApiPace, Config, Control, Door, Hub, Metrics};
+use throng::tls::Acceptor;
 
 use super::options::ServerOptions;
 use super::reload::Reloading;
@@ -30,7 +31,9 @@ const KEYS_PERIOD: Duration = Duration::from_secs(5);
 pub const MESSAGE_BYTES_MAX: &str = "65536";
 
 /// The settings that SIGHUP can change; every other needs a restart.
-pub const CHANGEABLE: [&str; 15] = [
+pub const CHANGEABLE: [&str; 17] = [
+    "api_key",
+    "api_rate",
     "host",
     "allow_origin",
     "trust_proxy",
@@ -76,6 +79,13 @@ pub struct ServeOptions {
     /// Let nobody in without a token: 401.
     #[arg(long, help_heading = "Who comes in")]
     require_token: bool,
+    /// Let who shows no token in the handshake send it as the first message, within 10 s; needs
+    /// --require-token.
+    #[arg(long, help_heading = "Who comes in")]
+    first_message_token: bool,
+    /// Refuse a token after the upgrade, by Close 1008 with the reason, which a page can read.
+    #[arg(long, help_heading = "Who comes in")]
+    refuse_after_upgrade: bool,
     /// Audience that a token may be for. May be given more than once.
     #[arg(long, value_name = "NAME", help_heading = "Who comes in")]
     audience: Vec<String>,
@@ -91,6 +101,14 @@ pub struct ServeOptions {
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
+    /// Key that opens the HTTP API at /api, at least 16 bytes: `Authorization: Bearer KEY`. May be
+    /// given more than once.
+    #[arg(long, value_name = "KEY", help_heading = "HTTP API")]
+    api_key: Vec<String>,
+    /// Most requests to the HTTP API, a second; more get 429.
+    #[arg(long, value_name = "N", help_heading = "HTTP API", default_value_t = 10_000,
+        value_parser = 1..=1_000_000)]
+    api_rate: i64,
     /// Most connections of an address (of IPv6: a /64); one more gets 429.
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=i64::from(u32::MAX))]
     max_connections_per_ip: Option<i64>,
@@ -134,13 +152,14 @@ pub struct ServeOptions {
 pub struct Plan {
     pub config: Config,
     pub door: Door,
+    pub acceptor: Option<Arc<Acceptor>>,
 }
 
 pub fn run(sources: Sources) -> io::Result<()> {
     let loaded = sources.load().map_err(io::Error::other)?;
     let log = log::start(loaded.options.server.log_format, &loaded.options.log);
     super::raise_descriptors();
-    let Plan { config, door } = match loaded.options.plan() {
+    let Plan { config, door, acceptor } = match loaded.options.plan() {
         Ok(plan) => plan,
         Err(misfit) => return Err(io::Error::other(Faults::from(loaded.fault(misfit)))),
     };
@@ -154,7 +173,11 @@ pub fn run(sources: Sources) -> io::Result<()> {
         Reloading { sources, values, door, log, control }.start()?;
     }
     let metrics = Metrics::default();
-    serving::run(&options.server, |index, mailboxes| {
+    if let Some(acceptor) = &acceptor {
+        metrics.watch_tls(acceptor);
+    }
+    let tls = acceptor.map(|acceptor| options.server.tls.serve(&acceptor)).transpose()?;
+    serving::run(&options.server, tls.as_ref(), |index, mailboxes| {
         control.get_or_init(|| Control::new(mailboxes.clone()));
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
         hub.behind(Arc::clone(&door)).metrics(&metrics)
@@ -181,7 +204,7 @@ impl ServeOptions {
             presence_max: self.max_presence,
             faults_per_minute_max: self.max_faults,
         };
-        Ok(Plan { config, door: self.door()? })
+        Ok(Plan { config, door: self.door()?, acceptor: self.server.tls.acceptor()? })
     }
 
     fn door(&self) -> Result<Door, Misfit> {
@@ -197,10 +220,20 @@ impl ServeOptions {
             flow: self.flow(),
             rooms: self.rooms(),
             authenticator: self.authenticator()?,
+            api_keys: self.api_keys()?,
+            api_pace: rate(Some(self.api_rate)).map(ApiPace::new).unwrap_or_default(),
         })
     }
 
+    fn api_keys(&self) -> Result<Option<ApiKeys>, Misfit> {
+        let keys = (!self.api_key.is_empty()).then(|| ApiKeys::new(&self.api_key));
+        keys.transpose().map_err(|error| Misfit::new("api_key", error))
+    }
+
     fn authenticator(&self) -> Result<Option<Arc<Authenticator>>, Misfit> {
+        if self.first_message_token && !self.require_token {
+            return Err(Misfit::new("first_message_token", "needs --require-token"));
+        }
         let secret = self.jwt_secret_file.iter().map(Issuer::secret_file);
         let issuers: Vec<_> = secret.chain(self.jwks.iter().map(Issuer::jwks)).collect();
         if issuers.is_empty() {
@@ -215,6 +248,8 @@ impl ServeOptions {
         }
         let mut config = AuthConfig::new(issuers);
         config.requires_token = self.require_token;
+        config.takes_first_message = self.first_message_token;
+        config.refuses_after_upgrade = self.refuse_after_upgrade;
         config.audience.clone_from(&self.audience);
         let key = if self.jwt_secret_file.is_some() { "jwt_secret_file" } else { "jwks" };
         let authenticator = Authenticator::new(config).map_err(|error| Misfit::new(key, error))?;

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::json;
@@ -26,7 +26,7 @@ pub(super) struct Command<'a> {
     pub(super) room: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) user: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
@@ -35,6 +35,8 @@ pub(super) struct Command<'a> {
     #[serde(borrow)]
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) echo: Option<bool>,
+    #[serde(borrow)]
+    pub(super) token: Option<Cow<'a, str>>,
 }
 
 /// As much of a command as must be right to answer it.
@@ -59,6 +61,8 @@ pub(super) enum Kind {
     Presence,
     /// Are you there?
     Heartbeat,
+    /// Go on with a new token.
+    Refresh,
 }
 
 /// What is wrong with a command: a code that stays the same, and words.
@@ -119,6 +123,7 @@ impl<'a> Command<'a> {
             "direct" => Ok(Kind::Direct),
             "presence" => Ok(Kind::Presence),
             "heartbeat" => Ok(Kind::Heartbeat),
+            "refresh" => Ok(Kind::Refresh),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
         }
     }
@@ -138,6 +143,13 @@ impl<'a> Command<'a> {
 fn only_id(message: &[u8]) -> Option<&RawValue> {
     let id = serde_json::from_slice::<Id<'_>>(message).ok()?.id;
     id.filter(|id| is_scalar(id))
+}
+
+/// A value that is there, `null` too: anything may be said.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Whether an id is a number or a short string.
@@ -175,6 +187,7 @@ mod tests {
     fn each_fault_has_its_code() {
         assert_eq!(fault(r#"{"type":"text","content":"hi"}"#), "ok");
         assert_eq!(fault(r#"{"type":"te\u0078t","content":{"any":[1]}}"#), "ok");
+        assert_eq!(fault(r#"{"type":"text","content":null}"#), "ok");
         assert_eq!(fault(r#"{"type":"fly"}"#), "unknown_type");
         assert_eq!(fault("{}"), "bad_command");
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");

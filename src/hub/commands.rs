@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
+use super::frames::Frames;
 use super::handler::{Hub, LOBBY, Session};
 use super::mail::To;
 use super::members::{Home, Member};
 use super::rights::{Right, authorise};
-use crate::net::{Message, MessageKind, Peers, Platform, SharedFrame};
+use super::speech::tell;
+use crate::net::{Peers, Platform};
 
 const NOT_JOINED: Fault = Fault::new("not_joined", "you are not in this room");
 
@@ -32,6 +34,7 @@ impl Hub {
             Kind::Direct => self.direct(peers, from, command),
             Kind::Presence => self.presence(peers, from, command),
             Kind::Heartbeat => self.heartbeat(peers, from, command),
+            Kind::Refresh => self.refresh(peers, from, command),
         }
     }
 
@@ -120,9 +123,8 @@ impl Hub {
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
-        let payload = delivery.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
-        let all = self.publish(peers, &To::Room(room), &frame, without);
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        let all = self.publish(peers, &To::Room(room), &frames, without);
         self.done(peers, from, command, all)
     }
 
@@ -137,9 +139,9 @@ impl Hub {
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Direct, check_name(user)?)?;
         let (sender, timestamp) = (sender(member, command)?, peers.unix_ms());
-        let payload = Delivery::Direct { content, sender, timestamp }.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
-        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frame, None);
+        let delivery = Delivery::Direct { content, sender, timestamp };
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frames, None);
         self.done(peers, from, command, all)
     }
 
@@ -192,8 +194,7 @@ impl Hub {
             members: members.as_deref(),
             count: may_see.then(|| room.count()),
         };
-        let payload = delivery.encode(&mut self.buffer);
-        let _ = peers.send(member.id, Message { kind: MessageKind::Text, payload });
+        tell(peers, member, delivery.encode(&mut self.buffer));
         Ok(())
     }
 

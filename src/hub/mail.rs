@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use super::config::Config;
 use super::delivery::Event;
 use super::door::Door;
+use super::frames::Frames;
 use super::handler::{Hub, Session};
 use super::task::Gathering;
 use crate::http::Response;
-use crate::net::{ConnectionId, Peers, Platform, SharedFrame, Verdict};
+use crate::net::{ConnectionId, Peers, Platform, Verdict};
 
 /// What one loop of the hub tells another: made by the hub, and by [`Control`](super::Control).
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Mail(pub(super) Letter);
 #[derive(Debug)]
 pub(super) enum Letter {
     /// Something was published.
-    Frame { to: To, frame: SharedFrame },
+    Frames { to: To, frames: Frames },
     /// Members of one name have come to a room, or have left it where `change` is negative.
     Presence { room: Arc<str>, name: Arc<str>, change: i64 },
     /// Somebody from outside publishes something.
@@ -50,7 +51,7 @@ impl Hub {
     /// Carries a letter out.
     pub(super) fn receive<P: Platform>(&mut self, peers: &mut Peers<Session, P>, letter: Letter) {
         match letter {
-            Letter::Frame { to, frame } => self.deliver(peers, &to, &frame, None),
+            Letter::Frames { to, frames } => self.deliver(peers, &to, &frames, None),
             Letter::Presence { room, name, change } => {
                 self.rooms.count_elsewhere(&room, &name, change);
                 let event = if change > 0 { Event::Join } else { Event::Leave };
@@ -60,8 +61,8 @@ impl Hub {
             }
             Letter::Say { to, sender, content } => {
                 for to in &to {
-                    let frame = self.text_frame(peers, to, &sender, &content);
-                    self.publish(peers, to, &frame, None);
+                    let frames = self.text_frames(peers, to, &sender, &content);
+                    self.publish(peers, to, &frames, None);
                 }
             }
             Letter::Ask(gathering) => {

@@ -3,6 +3,8 @@
 //! Owns the last numbers of each loop, and their names in the Prometheus text format. Never counts:
 //! the loops do, and bring what they have about once a second.
 
+#[cfg(feature = "tls")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::TextEncoder;
@@ -12,9 +14,14 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::api::Counts;
+use super::auth::Refusal;
 use super::limits::{Gate, Limit};
+use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
+#[cfg(feature = "tls")]
+use crate::tls::{self, Acceptor};
 
 /// The text format of Prometheus, whatever is asked for: everything that scrapes reads it.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,23 +42,18 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
-    errors: Arc<Mutex<Vec<Errors>>>,
-}
-
-/// How often a loop has answered a command with an error, by code.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Errors(Vec<(&'static str, u64)>);
-
-impl Errors {
-    pub(super) fn count(&mut self, code: &'static str, more: u64) {
-        match self.0.iter_mut().find(|(other, _)| *other == code) {
-            Some((_, count)) => *count += more,
-            None => self.0.push((code, more)),
-        }
-    }
+    api: Arc<Counts>,
+    tallies: Arc<Mutex<Vec<Tallies>>>,
+    #[cfg(feature = "tls")]
+    tls: Arc<OnceLock<Arc<Acceptor>>>,
 }
 
 impl Metrics {
+    /// Where the HTTP API counts.
+    pub(super) fn api(&self) -> Arc<Counts> {
+        Arc::clone(&self.api)
+    }
+
     /// Takes what a loop has done so far, in place of what it brought before.
     pub fn publish(&self, loop_index: usize, stats: &Stats) {
         let mut loops = self.loops();
@@ -61,13 +63,19 @@ impl Metrics {
         loops[loop_index].clone_from(stats);
     }
 
-    /// The same for the errors that it has answered with.
-    pub(super) fn publish_errors(&self, loop_index: usize, errors: &Errors) {
-        let mut all = lock(&self.errors);
-        if all.len() <= loop_index {
-            all.resize_with(loop_index + 1, Errors::default);
+    /// Takes what the hub of a loop has counted so far, in place of what it brought before.
+    pub(super) fn publish_tallies(&self, loop_index: usize, tallies: &Tallies) {
+        let mut loops = lock(&self.tallies);
+        if loops.len() <= loop_index {
+            loops.resize_with(loop_index + 1, Tallies::default);
         }
-        all[loop_index].clone_from(errors);
+        loops[loop_index].clone_from(tallies);
+    }
+
+    /// Shows what this has seen, too.
+    #[cfg(feature = "tls")]
+    pub fn watch_tls(&self, acceptor: &Arc<Acceptor>) {
+        let _ = self.tls.set(Arc::clone(acceptor)); // a server has one
     }
 
     /// Answers what is asked about the server itself; nothing else.
@@ -106,8 +114,13 @@ impl Metrics {
             families.extend(of_each(&loops));
             families
         };
-        families.push(errors(&lock(&self.errors)));
-        families.extend(gate.map(limits));
+        families.push(of_api(&self.api));
+        families.push(of_errors(&lock(&self.tallies)));
+        families.extend(gate.map(of_limits));
+        families.extend(of_tokens(&lock(&self.tallies)));
+        #[cfg(feature = "tls")]
+        families
+            .extend(self.tls.get().map(|acceptor| of_tls(acceptor.counts())).unwrap_or_default());
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)
@@ -179,6 +192,45 @@ fn of_all(stats: &Stats) -> Vec<MetricFamily> {
     ]
 }
 
+fn of_api(counts: &Counts) -> MetricFamily {
+    let metrics = counts.all().into_iter().map(|(operation, status, count)| {
+        counter(&[("operation", operation), ("status", &status.to_string())], count)
+    });
+    let help = "Requests to the HTTP API, by operation and HTTP status.";
+    counters("throng_api_requests_total", help, metrics.collect())
+}
+
+/// What is said of tokens that came after the handshake.
+fn of_tokens(loops: &[Tallies]) -> [MetricFamily; 4] {
+    let mut all = Tallies::default();
+    Refusal::ALL.iter().for_each(|refusal| all.add_refused(refusal.code(), 0)); // all are shown
+    loops.iter().for_each(|tallies| all.add(tallies));
+    all.refused.sort_unstable();
+    let refused = all.refused.iter().map(|(code, count)| counter(&[("code", code)], *count));
+    [
+        gauges(
+            "throng_unauthenticated",
+            "Connections that have yet to show a token.",
+            vec![gauge(&[], all.unknown as f64)],
+        ),
+        counters(
+            "throng_first_messages_total",
+            "Connections that were let in by the token of their first message.",
+            vec![counter(&[], all.let_in)],
+        ),
+        counters(
+            "throng_refreshes_total",
+            "Tokens that were followed by another.",
+            vec![counter(&[], all.refreshed)],
+        ),
+        counters(
+            "throng_tokens_refused_total",
+            "Tokens that were refused after the handshake, by code.",
+            refused.collect(),
+        ),
+    ]
+}
+
 /// What is said of each loop.
 fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
     let numbers: Vec<String> = (0..loops.len()).map(|number| number.to_string()).collect();
@@ -195,20 +247,50 @@ fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
     ]
 }
 
-fn errors(loops: &[Errors]) -> MetricFamily {
-    let mut all = Errors::default();
-    loops.iter().flat_map(|errors| &errors.0).for_each(|(code, more)| all.count(code, *more));
-    all.0.sort_unstable();
-    let codes = all.0.iter().map(|(code, count)| counter(&[("code", code)], *count));
+fn of_errors(loops: &[Tallies]) -> MetricFamily {
+    let mut all = Tallies::default();
+    loops.iter().for_each(|tallies| all.add(tallies));
+    all.errors.sort_unstable();
+    let codes = all.errors.iter().map(|(code, count)| counter(&[("code", code)], *count));
     let help = "Commands that were answered with an error, by its code.";
     counters("throng_errors_total", help, codes.collect())
 }
 
 /// What the door has refused. Counted where all loops meet, so it is never late.
-fn limits(gate: &Gate) -> MetricFamily {
+fn of_limits(gate: &Gate) -> MetricFamily {
     let met = Limit::ALL.map(|limit| counter(&[("limit", limit.name())], gate.refusals(limit)));
     let help = "Handshakes that were refused, by the limit that they met.";
     counters("throng_limits_met_total", help, met.into())
+}
+
+/// What is said of TLS.
+#[cfg(feature = "tls")]
+fn of_tls(counts: tls::Counts) -> Vec<MetricFamily> {
+    vec![
+        counters(
+            "throng_tls_handshakes_total",
+            "TLS handshakes that were done, in full or resuming a session.",
+            vec![
+                counter(&[("kind", "full")], counts.full),
+                counter(&[("kind", "resumed")], counts.resumed),
+            ],
+        ),
+        counters(
+            "throng_tls_failures_total",
+            "Connections whose TLS handshake failed, or whose records were broken.",
+            vec![counter(&[], counts.failed)],
+        ),
+        counters(
+            "throng_tls_rereads_total",
+            "How often changed certificate files were taken into use.",
+            vec![counter(&[], counts.rereads)],
+        ),
+        gauges(
+            "throng_tls_files_broken",
+            "1 while the certificate files cannot be used, and what was read before is.",
+            vec![gauge(&[], f64::from(u8::from(counts.is_stale)))],
+        ),
+    ]
 }
 
 fn fan_out(times: &FanOut) -> MetricFamily {

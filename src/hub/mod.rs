@@ -5,6 +5,7 @@
 
 pub mod address;
 mod answers;
+mod api;
 pub mod auth;
 mod command;
 mod commands;
@@ -12,7 +13,9 @@ mod config;
 mod control;
 mod delivery;
 mod door;
+mod entrance;
 mod forwarded;
+mod frames;
 mod handler;
 pub mod hosts;
 mod json;
@@ -23,12 +26,18 @@ mod metrics;
 pub mod origin;
 mod outbox;
 mod pages;
+pub mod protobuf;
 mod rights;
 mod rooms;
 mod seats;
 mod speech;
+mod tallies;
 mod task;
+mod terms;
+mod trace;
+mod wire;
 
+pub use api::ApiPace;
 pub use config::Config;
 pub use control::{Control, ControlError};
 pub use door::Door;

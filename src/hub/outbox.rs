@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::control::Control;
+use super::frames::Frames;
 use super::mail::{Letter, Mail, To};
-use crate::net::{Mailboxes, SharedFrame};
+use crate::net::Mailboxes;
 
 /// A room and a name.
 type Seat = (Arc<str>, Arc<str>);
@@ -39,10 +40,10 @@ impl Outbox {
     }
 
     /// Passes a message on; whether every loop has taken it.
-    pub(super) fn pass(&self, to: &To, frame: &SharedFrame) -> bool {
+    pub(super) fn pass(&self, to: &To, frames: &Frames) -> bool {
         let mut all = true;
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            let letter = || Letter::Frame { to: to.clone(), frame: frame.clone() };
+            let letter = || Letter::Frames { to: to.clone(), frames: frames.clone() };
             if index != self.loop_index && mailbox.post(Mail(letter())).is_err() {
                 tracing::debug!(loop_index = index, "a loop is too far behind to be told");
                 all = false;

@@ -46,8 +46,13 @@ impl Server {
 
     /// `throng serve` that logs what `filter` says.
     pub fn serve_logging(filter: &str, flags: &[&str]) -> Server {
+        Server::serve_in(&[("THRONG_LOG", filter)], flags)
+    }
+
+    /// `throng serve` with these variables in its environment.
+    pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
         let mut command = Command::new(program());
-        command.env("THRONG_LOG", filter).arg("serve");
+        command.arg("serve").envs(environment.iter().copied());
         Server::start(command, flags)
     }
 
@@ -86,6 +91,7 @@ impl Server {
         });
         let address = line
             .strip_prefix("listening on http://")
+            .or_else(|| line.strip_prefix("listening on https://"))
             .and_then(|address| address.trim().parse().ok())
             .unwrap_or_else(|| panic!("unexpected first line: {line:?}"));
         Server { child, address, errors, ended: false }

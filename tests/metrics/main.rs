@@ -257,6 +257,9 @@ fn what_the_documents_ask_for_is_shown() {
     refused.expect_refusal(&[404]);
     let mut wrong = RawClient::open(&server, "/ws");
     wrong.send(Frame::text("no").bytes());
+    let mut api = RawClient::connect(&server);
+    api.send(http::get("/api/health"));
+    api.expect_answer(200);
     let refusals = ("throng_handshakes_refused_total{reason=\"404\"}", 1.0);
     let samples =
         await_samples(&server, &[refusals, ("throng_errors_total{code=\"bad_json\"}", 1.0)]);

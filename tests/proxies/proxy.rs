@@ -90,12 +90,8 @@ impl Proxy {
             Kind::Haproxy => {
                 changes.push(("bind :443 ", format!("bind {https} ")));
                 changes.push(("/etc/ssl/throng.pem", pem));
-                changes.push(("inter 2s", "inter 100ms".into()));
             }
-            Kind::HaproxyV1 | Kind::HaproxyV2 => {
-                changes.push(("inter 2s", "inter 100ms".into()));
-            }
-            Kind::NginxStream => {}
+            Kind::HaproxyV1 | Kind::HaproxyV2 | Kind::NginxStream => {}
         }
         fs::write(folder.join("config"), adapted(kind.file(), &changes)).expect("a file in it");
         let log = fs::File::create(folder.join("log")).expect("a file in it");

@@ -1,4 +1,4 @@
-//! Class A14: what one message, one URL or one token may hold has an edge, and both of its sides are
+//! Class A14: what one message, one request or one token may hold has an edge: both sides of it are
 //! shown.
 
 use serde_json::{Value, json};

@@ -7,8 +7,8 @@
 use std::any::TypeId;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Arg, ArgAction, Command};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::{Arg, ArgAction, Command, Id};
 
 use crate::cli::serve::CHANGEABLE;
 
@@ -123,6 +123,8 @@ pub fn of(serve: &Command) -> Vec<Setting> {
 /// the file.
 pub fn adapt(serve: Command) -> Command {
     serve.mut_args(|arg| {
+        // What needs another may find it in the file: that is seen when all are read.
+        let arg = arg.requires(Resettable::<Id>::Reset);
         if !matches!(arg.get_action(), ArgAction::SetTrue) {
             return arg;
         }
