@@ -101,8 +101,8 @@ pub struct ServeOptions {
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
-    /// Key that opens the HTTP API at /api, at least 16 bytes: `Authorization: Bearer KEY`. May be
-    /// given more than once.
+    /// Key that opens the HTTP API at /api (`Authorization: Bearer KEY`) and the dashboard at
+    /// /admin, at least 16 bytes. May be given more than once.
     #[arg(long, value_name = "KEY", help_heading = "HTTP API")]
     api_key: Vec<String>,
     /// Most requests to the HTTP API, a second; more get 429.

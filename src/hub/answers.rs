@@ -26,6 +26,13 @@ impl Hub {
                 let count = room.map_or(0, |room| room.ids.len());
                 Reply { connections, count, ..Reply::default() }
             }
+            Task::Connection(MemberId { id, .. }) => {
+                let number = peers.session(*id).and_then(Session::member);
+                let member = number.and_then(|number| self.rooms.members.find(number));
+                let connections: Vec<_> =
+                    member.map(|who| self.info(peers, who)).into_iter().collect();
+                Reply { count: connections.len(), connections, ..Reply::default() }
+            }
             Task::Connections { user: None, max } => {
                 let members = self.rooms.members.iter().take(*max);
                 let connections = members.map(|(_, who)| self.info(peers, who)).collect();

@@ -123,7 +123,9 @@ impl Hub {
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
-        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        let payload = delivery.encode(&mut self.buffer);
+        self.desk.publish(number, payload.len());
+        let frames = Frames::new(payload);
         let all = self.publish(peers, &To::Room(room), &frames, without);
         self.done(peers, from, command, all)
     }

@@ -138,7 +138,17 @@ impl Control {
         answered.map_or(Verdict::Pending, Verdict::Respond)
     }
 
-    fn post(&self, loop_index: usize, letter: Letter) -> Result<(), ControlError> {
+    /// How many loops there are.
+    pub(super) fn loops(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Writes to the loop on which this was made.
+    pub(super) fn post_own(&self, letter: Letter) -> Result<(), ControlError> {
+        self.post(self.loop_index, letter)
+    }
+
+    pub(super) fn post(&self, loop_index: usize, letter: Letter) -> Result<(), ControlError> {
         let mailbox = self.mailboxes.get(loop_index).ok_or(ControlError::Overloaded)?;
         mailbox.post(Mail(letter)).map_err(|_| ControlError::Overloaded)
     }

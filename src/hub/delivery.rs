@@ -111,3 +111,30 @@ impl<'a> Delivery<'a> {
         buffer
     }
 }
+
+/// One of each, with all that it can say.
+#[cfg(test)]
+pub(super) fn every() -> Vec<String> {
+    let value = RawValue::from_string("7".into()).unwrap();
+    let (content, id, room, timestamp) = (&*value, Some(&*value), Some("a"), 1);
+    let (sender, members, expires_at) = ("ann", &["ann"][..], Some(2));
+    let every = [
+        Delivery::Welcome {
+            room,
+            sender,
+            members,
+            count: 1,
+            traceparent: "00".into(),
+            timestamp,
+            expires_at,
+        },
+        Delivery::Text { room, content, sender, timestamp },
+        Delivery::Direct { content, sender, timestamp },
+        Delivery::system("a", Event::Join, sender, timestamp),
+        Delivery::Ok { id, room, members: Some(members), count: Some(1) },
+        Delivery::Refreshed { id, expires_at, timestamp },
+        Delivery::Error { id, code: "gone", content: "it is gone", retry_after_ms: Some(1) },
+        Delivery::Heartbeat { seq: id, timestamp: id, lost: Some(1) },
+    ];
+    every.iter().map(|one| serde_json::to_string(one).unwrap()).collect()
+}

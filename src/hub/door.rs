@@ -44,7 +44,8 @@ pub struct Door {
     pub rooms: Option<Arc<RoomFlows>>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
-    /// The keys that open the HTTP API; without any, only tokens do that have the right.
+    /// The keys that open the HTTP API and the dashboard. Without any, only tokens open the API
+    /// that have the right, and nothing opens the dashboard.
     pub api_keys: Option<ApiKeys>,
     /// How fast the HTTP API may be used.
     pub api_pace: ApiPace,
@@ -79,8 +80,7 @@ impl Door {
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<Option<Box<Pass>>, Response> {
         let head = request.head();
         let client = self.client(request);
-        let is_secure = client.and_then(|client| client.is_secure).unwrap_or(request.is_secure());
-        let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
+        let scheme = scheme_by(request, client);
         if let Some(hosts) = &self.hosts {
             hosts.check(head).map_err(Refusal::response)?;
         }
@@ -183,8 +183,7 @@ impl Door {
 
     /// How a request has come.
     pub(super) fn scheme(&self, request: &Request<'_>) -> Scheme {
-        let is_secure = self.client(request).and_then(|client| client.is_secure);
-        if is_secure.unwrap_or(false) { Scheme::Https } else { Scheme::Http }
+        scheme_by(request, self.client(request))
     }
 
     /// Who sends a request.
@@ -192,4 +191,10 @@ impl Door {
         let peer = request.remote_addr()?;
         Some(self.proxies.client(peer.ip(), request.head()))
     }
+}
+
+/// By TLS or without: as a proxy that is trusted says, else as it came here.
+fn scheme_by(request: &Request<'_>, client: Option<Client>) -> Scheme {
+    let is_secure = client.and_then(|client| client.is_secure);
+    if is_secure.unwrap_or(request.is_secure()) { Scheme::Https } else { Scheme::Http }
 }

@@ -28,7 +28,7 @@ impl Hub {
         let Some(session) = peers.session(id) else { return false };
         let standing = match &session.0 {
             Kind::Newcomer(newcomer) => newcomer.standing(),
-            Kind::Echo(_) | Kind::Member(_) => Standing::Known,
+            Kind::Echo(_) | Kind::Viewer { .. } | Kind::Member(_) => Standing::Known,
         };
         match standing {
             Standing::Known => {
@@ -159,11 +159,6 @@ impl Hub {
 
     /// When the token of a connection ends, in seconds since 1970.
     fn end_of(&self, session: &Session) -> Option<u64> {
-        let identity = match &session.0 {
-            Kind::Echo(pass) => pass.as_ref()?.identity.as_ref(),
-            Kind::Newcomer(newcomer) => newcomer.pass.as_ref()?.identity.as_ref(),
-            Kind::Member(number) => self.rooms.members.find(*number)?.identity(),
-        };
-        identity?.expires_at_s
+        self.pass_of(session)?.identity.as_ref()?.expires_at_s
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::{self, Desk};
 use super::api;
 use super::auth::{Refusal, UNAUTHENTICATED_BYTES_MAX, first_message};
 use super::command::{Command, Fault, check_name};
@@ -15,7 +16,7 @@ use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::door::{Door, Pass, Standing};
-use super::limits::Ruling;
+use super::limits::{Place, Ruling};
 use super::mail::Mail;
 use super::members::{Home, Member};
 use super::metrics::Metrics;
@@ -55,6 +56,18 @@ pub(super) enum Kind {
     Newcomer(Box<Newcomer>),
     /// The number of a member.
     Member(u32),
+    /// It looks at the dashboard.
+    Viewer { _place: Option<Box<Place>> },
+}
+
+impl Session {
+    /// The number of the member, where it is one.
+    pub(super) const fn member(&self) -> Option<u32> {
+        match self.0 {
+            Kind::Member(number) => Some(number),
+            Kind::Echo(_) | Kind::Newcomer(_) | Kind::Viewer { .. } => None,
+        }
+    }
 }
 
 impl Default for Kind {
@@ -96,6 +109,7 @@ pub struct Hub {
     /// When connections have to end.
     pub(super) terms: Terms,
     pub(super) tallies: Tallies,
+    pub(super) desk: Desk,
     loop_index: usize,
 }
 
@@ -118,8 +132,20 @@ impl Hub {
         let others = Outbox::new(loop_index, mailboxes);
         let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
         let (terms, tallies, buffer) = (Terms::default(), Tallies::default(), Vec::new());
-        let traces = Traces::default();
-        Self { config, door, rooms, others, buffer, traces, metrics, terms, tallies, loop_index }
+        let (traces, desk) = (Traces::default(), Desk::default());
+        Self {
+            config,
+            door,
+            rooms,
+            others,
+            buffer,
+            traces,
+            metrics,
+            terms,
+            tallies,
+            desk,
+            loop_index,
+        }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -238,6 +264,7 @@ impl Hub {
             Kind::Echo(pass) => pass.as_deref(),
             Kind::Newcomer(newcomer) => newcomer.pass.as_deref(),
             Kind::Member(number) => self.rooms.members.find(*number)?.pass.as_deref(),
+            Kind::Viewer { .. } => None,
         }
     }
 
@@ -272,6 +299,29 @@ fn id_of(message: Message<'_>) -> Option<Box<RawValue>> {
             Ok(json) => Command::id_of(&json).map(ToOwned::to_owned),
             Err((id, _)) => id,
         },
+    }
+}
+
+impl Hub {
+    /// A handshake of who wants to look.
+    fn viewer(&self, request: &Request<'_>) -> Verdict<Session> {
+        let Some(offer) = request.offer() else { return Verdict::Respond(pages::not_found()) };
+        match self.door.admit_viewer(request) {
+            Ok(place) => {
+                let session = Session(Kind::Viewer { _place: place.map(Box::new) });
+                Verdict::Accept(acceptance(offer.choose(&[admin::SUBPROTOCOL])), session)
+            }
+            Err(response) => self.refuse_entry(request, response),
+        }
+    }
+}
+
+/// The answer to a handshake. A browser fails where it offered subprotocols and none was chosen;
+/// its token is never the one.
+fn acceptance(chosen: Option<&'static str>) -> Acceptance {
+    match chosen {
+        Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
+        None => Acceptance::new(),
     }
 }
 
@@ -328,12 +378,17 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            if api::owns(request.head().path()) {
+            let head = request.head();
+            if api::owns(head.path()) {
                 return self.api(request);
             }
-            return Verdict::Respond(self.respond(request));
+            let response = self.door.answer_access(head);
+            return Verdict::Respond(response.unwrap_or_else(|| self.respond(request)));
         };
         let path = request.head().path();
+        if path == admin::PATH {
+            return self.viewer(request);
+        }
         if !matches!(path, "/" | "/ws" | "/echo") {
             return self.refuse_entry(request, pages::not_found());
         }
@@ -348,13 +403,9 @@ impl<P: Platform> Handler<P> for Hub {
             Ok(pass) => pass,
             Err(response) => return self.refuse_entry(request, response),
         };
-        // A browser fails where it offered some and none was chosen; its token is never the one.
         let chosen = offer.choose(&Wire::ALL.map(Wire::subprotocol));
         let wire = chosen.and_then(Wire::of_subprotocol).unwrap_or_default();
-        let mut acceptance = Acceptance::new();
-        if let Some(subprotocol) = chosen {
-            acceptance = acceptance.subprotocol(subprotocol);
-        }
+        let mut acceptance = acceptance(chosen);
         let newcomer = Newcomer { pass, wire, ..newcomer };
         match newcomer.standing() {
             Standing::Known if path == "/echo" => {
@@ -363,7 +414,7 @@ impl<P: Platform> Handler<P> for Hub {
             Standing::Known => {}
             // There are no messages there to say it in.
             Standing::Unknown if path == "/echo" => {
-                return Verdict::Respond(Refusal::Missing.response());
+                return self.refuse_entry(request, Refusal::Missing.response());
             }
             // Nothing is inflated for it, and little is held.
             Standing::Unknown | Standing::Refused(_) => {
@@ -393,6 +444,9 @@ impl<P: Platform> Handler<P> for Hub {
         let guest = peers.random_u64() % 1_000_000;
         let opened_s = (peers.unix_ms() / 1000) as u32;
         let Some(session) = peers.session_mut(id) else { return };
+        if matches!(session.0, Kind::Viewer { .. }) {
+            return self.greet_viewer(peers, id);
+        }
         let Kind::Newcomer(newcomer) = &mut session.0 else { return };
         let Newcomer { name, room, pass, wire } = std::mem::take(&mut **newcomer);
         let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
@@ -415,7 +469,9 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn message(&mut self, peers: &mut Peers<Session, P>, from: ConnectionId, message: Message<'_>) {
+        self.desk.hear(from, message.payload.len());
         match peers.session(from).map(|session| &session.0) {
+            Some(Kind::Viewer { .. }) => self.hear_viewer(peers, from, message.payload),
             Some(Kind::Echo(_)) => self.echo(peers, from, message),
             Some(Kind::Member(number)) => {
                 let number = *number;
@@ -444,7 +500,7 @@ impl<P: Platform> Handler<P> for Hub {
         _: CloseReason<'_>,
     ) {
         self.forget_terms(id, &session);
-        let Kind::Member(number) = session.0 else { return };
+        let Kind::Member(number) = session.0 else { return self.forget_viewer(id) };
         while let Some(member) = self.rooms.members.find(number)
             && let Some(seat) = member.seats.as_slice().last()
         {
@@ -459,7 +515,7 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn has_work(&self) -> bool {
-        self.others.has_untold()
+        self.others.has_untold() || self.desk.has_work()
     }
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
@@ -467,6 +523,7 @@ impl<P: Platform> Handler<P> for Hub {
         self.metrics.publish(self.loop_index, peers.stats());
         self.metrics.publish_tallies(self.loop_index, &self.tallies);
         self.others.tell();
+        self.tick_dashboard(peers);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::Slip;
 use super::config::Config;
 use super::delivery::Event;
 use super::door::Door;
@@ -34,6 +35,8 @@ pub(super) enum Letter {
     Change { config: Config, door: Arc<Door> },
     /// The answer to a request that was left pending.
     Respond { request: ConnectionId, response: Response },
+    /// About the dashboard.
+    Admin(Slip),
 }
 
 /// Whom a message is for.
@@ -61,6 +64,11 @@ impl Hub {
             }
             Letter::Say { to, sender, content } => {
                 for to in &to {
+                    if let To::Room(room) = to
+                        && let Some(room) = self.rooms.number(room)
+                    {
+                        self.desk.publish(room, content.get().len());
+                    }
                     let frames = self.text_frames(peers, to, &sender, &content);
                     self.publish(peers, to, &frames, None);
                 }
@@ -73,6 +81,7 @@ impl Hub {
             Letter::Respond { request, response } => {
                 peers.decide(request, Verdict::Respond(response));
             }
+            Letter::Admin(slip) => self.take_slip(peers, slip),
         }
     }
 }

@@ -216,6 +216,11 @@ impl Members {
         }
     }
 
+    /// No member has a number from this one on.
+    pub(super) fn numbers_end(&self) -> usize {
+        self.table.capacity()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Member)> {
         self.table.iter().map(|(number, member)| (number as u32, member))
     }

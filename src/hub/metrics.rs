@@ -120,7 +120,7 @@ impl Metrics {
         families.extend(of_tokens(&lock(&self.tallies)));
         #[cfg(feature = "tls")]
         families
-            .extend(self.tls.get().map(|acceptor| of_tls(acceptor.counts())).unwrap_or_default());
+            .extend(of_tls(self.tls.get().map(|acceptor| acceptor.counts()).unwrap_or_default()));
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)

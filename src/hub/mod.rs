@@ -4,6 +4,7 @@
 //! Never touches a socket. [`Control`] is the way in for who is no client.
 
 pub mod address;
+mod admin;
 mod answers;
 mod api;
 pub mod auth;

@@ -12,7 +12,7 @@ struct File {
     bytes: &'static [u8],
 }
 
-const FILES: [File; 7] = [
+const FILES: [File; 16] = [
     File {
         path: "/",
         content_type: "text/html; charset=utf-8",
@@ -47,6 +47,51 @@ const FILES: [File; 7] = [
         path: "/icon.svg",
         content_type: "image/svg+xml",
         bytes: include_bytes!("page/icon.svg"),
+    },
+    File {
+        path: "/admin",
+        content_type: "text/html; charset=utf-8",
+        bytes: include_bytes!("page/admin.html"),
+    },
+    File {
+        path: "/admin.css",
+        content_type: "text/css; charset=utf-8",
+        bytes: include_bytes!("page/admin.css"),
+    },
+    File {
+        path: "/admin.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("page/admin.js"),
+    },
+    File {
+        path: "/admin-charts.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("page/admin-charts.js"),
+    },
+    File {
+        path: "/admin-feed.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("page/admin-feed.js"),
+    },
+    File {
+        path: "/admin-inspector.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("page/admin-inspector.js"),
+    },
+    File {
+        path: "/admin-words.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("page/admin-words.js"),
+    },
+    File {
+        path: "/uplot.css",
+        content_type: "text/css; charset=utf-8",
+        bytes: include_bytes!("../assets/uplot/uPlot.min.css"),
+    },
+    File {
+        path: "/uplot.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../assets/uplot/uPlot.iife.min.js"),
     },
 ];
 

@@ -144,6 +144,9 @@ pub struct Delivery {
     /// When the token ends, in milliseconds since 1970.
     #[prost(uint64, optional, tag = "15")]
     pub expires_at: Option<u64>,
+    /// The trace of the connection (W3C Trace Context).
+    #[prost(string, optional, tag = "16")]
+    pub traceparent: Option<String>,
 }
 
 /// What a delivery is.
@@ -258,7 +261,80 @@ fn read_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Strin
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::de::Visitor;
+    use serde::de::value::Error;
+
+    use super::super::{command, delivery};
     use super::*;
+
+    /// The names of the fields that a struct is read from.
+    struct Names(BTreeSet<&'static str>);
+
+    impl<'de> Deserializer<'de> for &mut Names {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(<Error as serde::de::Error>::custom("not a struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Error> {
+            self.0.extend(fields);
+            Err(<Error as serde::de::Error>::custom("the names are enough"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    fn names<'de, T: Deserialize<'de>>() -> BTreeSet<&'static str> {
+        let mut names = Names(BTreeSet::new());
+        assert!(T::deserialize(&mut names).is_err());
+        names.0
+    }
+
+    fn keys(json: &[u8]) -> Vec<String> {
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(json).unwrap();
+        object.keys().cloned().collect()
+    }
+
+    /// Whoever gives a command or a delivery another field has to give it to its twin too.
+    #[test]
+    fn every_field_of_json_has_its_twin() {
+        let text = || Some("x".to_owned());
+        let whole = Command {
+            kind: CommandType::Text.into(),
+            id: Some(1),
+            room: text(),
+            user: text(),
+            content_json: Some("1".into()),
+            sender: text(),
+            seq: Some(1),
+            timestamp: Some(1),
+            echo: Some(true),
+            token: text(),
+        };
+        let twin = keys(&command_to_json(&whole.encode_to_vec()).unwrap());
+        let twin: BTreeSet<&str> = twin.iter().map(String::as_str).collect();
+        assert_eq!(twin, names::<command::Command<'_>>());
+        let said: BTreeSet<String> =
+            delivery::every().iter().flat_map(|json| keys(json.as_bytes())).collect();
+        let said: BTreeSet<&str> = said.iter().map(String::as_str).collect();
+        assert_eq!(said, names::<Delivery>());
+        for json in delivery::every() {
+            let delivery = Delivery::decode(&*delivery_from_json(json.as_bytes())).unwrap();
+            assert_ne!(delivery.kind(), DeliveryType::Unspecified, "{json}");
+        }
+    }
 
     fn json(command: &Command) -> Result<String, &'static str> {
         let json = command_to_json(&command.encode_to_vec());

@@ -89,6 +89,15 @@ impl Rooms {
         self.room(self.number(name)?)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// No room has a number from this one on.
+    pub(super) fn numbers_end(&self) -> usize {
+        self.rooms.capacity()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.iter().map(|(_, room)| room)
     }

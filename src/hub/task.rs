@@ -31,6 +31,8 @@ pub enum Task {
         /// How many to list.
         max: usize,
     },
+    /// Look at one connection.
+    Connection(MemberId),
     /// List connections.
     Connections {
         /// Those of this user; else all.
@@ -94,7 +96,7 @@ pub struct MemberIdError;
 pub struct Reply {
     /// To [`Task::Rooms`].
     pub rooms: Vec<RoomInfo>,
-    /// To [`Task::Members`] and [`Task::Connections`].
+    /// To [`Task::Members`], [`Task::Connection`] and [`Task::Connections`].
     pub connections: Vec<ConnectionInfo>,
     /// How many there are in all, or how many connections the task has changed.
     pub count: usize,
@@ -145,7 +147,9 @@ impl Task {
     pub(super) const fn loop_index(&self, own: usize) -> Option<usize> {
         match self {
             Self::Rooms { .. } => Some(own), // each knows all rooms, and counts their members
-            Self::Disconnect { who: Who::Connection(id), .. } => Some(id.loop_index as usize),
+            Self::Connection(id) | Self::Disconnect { who: Who::Connection(id), .. } => {
+                Some(id.loop_index as usize)
+            }
             Self::Disconnect { who: Who::User(_), .. }
             | Self::Members { .. }
             | Self::Connections { .. }
@@ -158,6 +162,7 @@ impl Task {
     const fn max(&self) -> usize {
         match self {
             Self::Members { max, .. } | Self::Connections { max, .. } => *max,
+            Self::Connection(_) => 1,
             Self::Rooms { .. }
             | Self::Disconnect { .. }
             | Self::Unsubscribe { .. }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::{Peers, Platform};
 use crate::extension;
 use crate::http::HeadLimits;
 use crate::proto::{Role, Settings};
@@ -96,5 +97,12 @@ impl Default for Config {
             deflate_budget_bytes: 64 << 20,
             mailbox_max: 1 << 16,
         }
+    }
+}
+
+impl<S, P: Platform> Peers<S, P> {
+    /// The limits and times that hold on this loop.
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 }

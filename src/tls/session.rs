@@ -269,8 +269,8 @@ impl Session {
     }
 
     /// Encrypts the front of the slices and writes it, for as long as `write` takes everything, and
-    /// says how much was encrypted. What `write` did not take is [owed](Self::owes), and until it is
-    /// [flushed](Self::flush) nothing more is encrypted.
+    /// says how much was encrypted. What `write` did not take is [owed](Self::owes), and until that
+    /// is [flushed](Self::flush) nothing more is encrypted.
     ///
     /// # Errors
     /// That of `write`: [`ErrorKind::WouldBlock`] where nothing was encrypted;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::common::{Frame, RawClient, Server, Upgrade, eventually};
-use crate::{KEY, Person, WITH_KEY, request};
+use crate::{KEY, Person, SECRET, Scratch, WITH_KEY, request};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -22,7 +22,11 @@ fn parts(trace: &str) -> [String; 3] {
 
 /// A server that says everything in its log, as JSON.
 fn talkative() -> Server {
-    let flags = ["--api-key", KEY, "--log-format", "json"];
+    talkative_with(&[])
+}
+
+fn talkative_with(flags: &[&str]) -> Server {
+    let flags = [&["--api-key", KEY, "--log-format", "json"], flags].concat();
     Server::serve_in(&[("THRONG_LOG", "debug")], &flags)
 }
 
@@ -88,6 +92,20 @@ fn a_refusal_names_its_trace_to_the_client_and_in_the_log() {
         assert_eq!(parts(trace)[0], TRACE_ID);
         assert_eq!(line_of(&server, "refused", trace)["status"], answer.status);
     }
+}
+
+#[test]
+fn so_does_a_refusal_for_want_of_a_token() {
+    let secret = Scratch::new(SECRET);
+    let file = secret.0.to_str().expect("a name in UTF-8");
+    let flags = ["--jwt-secret-file", file, "--require-token", "--first-message-token"];
+    let server = talkative_with(&flags);
+    let mut client = RawClient::connect(&server);
+    client.send(Upgrade::new("/echo").header("traceparent", SENT).bytes());
+    let answer = client.expect_refusal(&[401]);
+    let trace = answer.only("traceresponse").expect("a trace");
+    assert_eq!(parts(trace)[0], TRACE_ID);
+    assert_eq!(line_of(&server, "refused", trace)["status"], 401);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 // Runs the browser tests: node run.js [part of a test's name]
 
 import { Server, Tabs, launchBrowser } from './support.js';
+import { admin } from './tests/admin.js';
 import { chat } from './tests/chat.js';
 import { client } from './tests/client.js';
 import { connection } from './tests/connection.js';
@@ -8,7 +9,7 @@ import { look } from './tests/look.js';
 import { tokens } from './tests/tokens.js';
 
 const wanted = process.argv[2] ?? '';
-const tests = Object.entries({ ...chat, ...client, ...connection, ...look, ...tokens })
+const tests = Object.entries({ ...admin, ...chat, ...client, ...connection, ...look, ...tokens })
   .filter(([name]) => name.includes(wanted));
 const TEST_MS = 60_000;
 

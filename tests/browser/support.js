@@ -107,8 +107,10 @@ export async function member(server, room, name) {
   });
   return {
     received,
+    ended: new Promise((resolve) => { socket.once('close', (code) => resolve(code)); }),
     say: (content) => socket.send(JSON.stringify({ type: 'text', content })),
-    leave: () => socket.close(),
+    stall: () => socket.pause(),
+    leave: () => (socket.isPaused ? socket.terminate() : socket.close()),
   };
 }
 
@@ -130,7 +132,7 @@ export class Tabs {
   }
 
   // `prepare` gets the page before anything is loaded.
-  async open(query = {}, { context, prepare, ...options } = {}) {
+  async open(query = {}, { context, prepare, path = '/', ...options } = {}) {
     const page = await (context ?? await this.context(options)).newPage();
     page.on('pageerror', (error) => this.complaints.push(String(error)));
     page.on('console', (message) => {
@@ -138,7 +140,8 @@ export class Tabs {
       if (message.type() === 'error' && !expected) this.complaints.push(message.text());
     });
     await prepare?.(page);
-    await page.goto(`${this.server.url}/?${new URLSearchParams(query)}`);
+    const search = new URLSearchParams(query).toString();
+    await page.goto(this.server.url + path + (search && `?${search}`));
     return page;
   }
 

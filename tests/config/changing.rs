@@ -1,6 +1,6 @@
 //! SIGHUP: what can change does, for who is there and who comes; the rest is named.
 
-use crate::common::{Frame, Server, Upgrade, eventually};
+use crate::common::{Frame, RawClient, Server, Upgrade, eventually};
 use crate::{Person, SettingsFile, status};
 
 const HEARTBEAT: &str = r#"{"type":"heartbeat","id":7}"#;
@@ -80,6 +80,24 @@ fn rooms_origins_and_names_change() {
     eventually("she may join more", 5.0, || ann.rooms() == 4);
     eventually("another page may come", 5.0, || enters("Origin", "https://b.example"));
     assert!(!enters("Host", "any.example"));
+}
+
+#[test]
+fn keys_of_the_api_change() {
+    let [old, new] = ["an old key of the API", "a new key of the API"].map(|k| k.replace(' ', "-"));
+    let place = Place::new(&format!("api_key = ['{old}']\n"), &[]);
+    let opens = |key: &str| {
+        let mut client = RawClient::connect(&place.server);
+        let head = format!("Host: a\r\nAuthorization: Bearer {key}\r\n\r\n");
+        client.send(format!("GET /api/rooms HTTP/1.1\r\n{head}"));
+        client.read_answer(false).status == 200
+    };
+    assert!(opens(&old) && !opens(&new));
+    place.change(&format!("api_key = ['{new}']\n"));
+    eventually("the new one opens", 5.0, || opens(&new));
+    assert!(!opens(&old));
+    let errors = place.server.errors();
+    assert!(!errors.contains(&old) && !errors.contains(&new), "{errors}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::{SettingsFile, complaints, run};
 
 /// Text, and what is said of it after the name of the file.
-const MISTAKES: [(&str, &str); 30] = [
+const MISTAKES: [(&str, &str); 34] = [
     // No TOML.
     ("loops = 2\nmax_rooms 5\n", "2:11: key with no value, expected `=`"),
     ("loops = 1\nloops = 2\n", "2:1: duplicate key"),
@@ -60,6 +60,19 @@ const MISTAKES: [(&str, &str); 30] = [
     (
         "jwt_secret_file = '/nowhere/secret'\n",
         "1:1: jwt_secret_file: /nowhere/secret: No such file or directory (os error 2)",
+    ),
+    (
+        "max_rooms = 5\napi_key = ['too-short']\n",
+        "2:1: api_key: an API key of 9 bytes: it needs at least 16 (try `openssl rand -hex 32`)",
+    ),
+    (
+        "tls_cert = ['/nowhere/cert']\n",
+        "1:1: tls_cert: each --tls-cert needs its --tls-key: there are 1 and 0",
+    ),
+    ("tls_client_ca = '/nowhere/ca'\n", "1:1: tls_client_ca: needs --tls-cert"),
+    (
+        "refuse_after_upgrade = true\nfirst_message_token = true\n",
+        "2:1: first_message_token: needs --require-token",
     ),
     ("listen = []\n", "1:1: listen: needs an address, such as 127.0.0.1:8080"),
 ];

@@ -8,6 +8,7 @@ mod common;
 #[path = "../engine/running.rs"]
 mod running;
 
+mod admin;
 mod control;
 mod door;
 mod faults;

@@ -83,6 +83,7 @@ fn as_json(delivery: &Delivery) -> Value {
         ("seq", delivery.seq.map(Value::from)),
         ("lost", delivery.lost.map(Value::from)),
         ("expires_at", delivery.expires_at.map(Value::from)),
+        ("traceparent", delivery.traceparent.clone().map(Value::from)),
     ];
     let there = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(there.collect())
@@ -398,6 +399,7 @@ fn the_published_schema_is_that_of_the_hub() {
         seq: Some(0),
         lost: Some(0),
         expires_at: Some(0),
+        traceparent: Some(String::new()),
     };
     let read = DynamicMessage::decode(delivery, &*whole.encode_to_vec()).expect("by the schema");
     assert_eq!(read.unknown_fields().count(), 0);

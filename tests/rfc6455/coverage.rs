@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The files of this test program, and those of `client`, `engine` and `tls` that show rows, as they were
-/// compiled.
+/// The files of this test program, and those of `client`, `engine` and `tls` that show rows, as
+/// they were compiled.
 const SOURCES: [(&str, &str); 17] = [
     ("main.rs", include_str!("main.rs")),
     ("opening.rs", include_str!("opening.rs")),

@@ -65,7 +65,7 @@ fn load_over_wss() {
     let server = Server::serve(&words(&flags));
     let url = format!("wss://{}/echo", server.address());
     let ca = text(&authority.ca());
-    let short = ["-c", "10", "-t", "0.5", "--json", "--ca", &ca];
+    let short = ["-c", "10", "-t", "3", "--json", "--ca", &ca];
     for args in [
         vec!["echo", &url, "--warm-up", "0.1", "--size", "40000"],
         vec!["storm", &url, "--warm-up", "0.1"],

@@ -49,6 +49,28 @@ fn row_099_both_versions_with_alpn() {
     assert!(error.contains("NoApplicationProtocol"), "{error}");
 }
 
+/// A page of the server itself is of `https` here, and a page of `http` is somebody else's.
+#[test]
+fn the_api_knows_that_it_is_asked_over_tls() {
+    let authority = Authority::new();
+    let mut flags = authority.pair("server", &["localhost"]).flags();
+    flags.extend(["--api-key", "key-of-these-tests-0123456789"].map(String::from));
+    let server = Server::serve(&words(&flags));
+    let config = Arc::new(config(&authority, &BOTH, None));
+    for (origin, status) in [("https://localhost", "200 OK"), ("http://localhost", "403 Forbidden")]
+    {
+        let mut stream = connect(&config, server.address(), "localhost");
+        let request = format!(
+            "DELETE /api/users/ann HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\
+             Authorization: Bearer key-of-these-tests-0123456789\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("the end of TLS was said");
+        assert!(text.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{origin}: {text}");
+    }
+}
+
 #[test]
 fn the_first_line_says_https() {
     let authority = Authority::new();

@@ -1,7 +1,7 @@
 //! A platform in memory with one connection, whose bytes come and go in pieces of a given size.
 //!
-//! It keeps the contract of edge-triggered epoll: a short read has drained the socket, a short write
-//! has filled it, and there is news when that changes.
+//! It keeps the contract of edge-triggered epoll: a short read has drained the socket, a short
+//! write has filled it, and there is news when that changes.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

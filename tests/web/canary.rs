@@ -7,11 +7,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use crate::common::http::{get, request};
+use crate::common::http::get;
 use crate::common::{Frame, RawClient, Server, eventually};
 use crate::tokens::{SECRET, Scratch, token_by, ways};
 
 const API_KEY: &str = "canary-api-key-Wx3-0123456789abcdef";
+const WRONG_KEY: &str = "canary-wrong-key-Hd8-0123456789abcdef";
 const CONTENT: &str = "canary-content-Kp5";
 const REASON: &str = "canary-reason-Lm9";
 const GARBAGE: &str = "canary-garbage-Tv2";
@@ -24,6 +25,7 @@ fn canaries(tokens: &[String]) -> Vec<(String, String)> {
         [("the secret", SECRET), ("the API key", API_KEY), ("a message", CONTENT)]
             .iter()
             .chain(&[("a reason", REASON), ("garbage", GARBAGE), ("a bad secret", SHORT_SECRET)])
+            .chain(&[("a wrong API key", WRONG_KEY)])
             .map(|(what, text)| ((*what).to_owned(), (*text).to_owned()))
             .collect();
     let bytes: Vec<_> = SECRET.bytes().take(6).map(|byte| byte.to_string()).collect();
@@ -123,20 +125,12 @@ fn stumble(server: &Server, told: &mut Told, good: &str) {
         (with("GET /ws HTTP/1.1", &bearer(&format!("{good}\u{1}"))), 400),
         (with("GET /ws HTTP/1.1", &format!("X: {}\r\n{}", "x".repeat(20_000), bearer(good))), 431),
         (with(&format!("GET /ws?token={good}&{} HTTP/1.1", "x".repeat(20_000)), ""), 414),
-        (with("GET /api/rooms HTTP/1.1", &bearer(API_KEY)), 404),
-        (with(&format!("GET /api/rooms?key={API_KEY} HTTP/1.1"), ""), 404),
         (format!("{GARBAGE} {good}\r\n\r\n"), 400),
     ] {
         let (answered, _) = told.ask(server, request.as_bytes());
         // Some of them differ from server to server; that it is a refusal does not.
         assert!(answered >= 400, "{answered}, not {status}: {request:.80}");
     }
-    let mut body = request("POST", "/api/publish");
-    body.truncate(body.len() - 2);
-    let content = format!(r#"{{"room":"r","content":"{CONTENT}"}}"#);
-    body.extend(format!("{}Content-Length: {}\r\n\r\n", bearer(API_KEY), content.len()).bytes());
-    body.extend(content.bytes());
-    assert!(told.ask(server, &body).0 >= 400);
     // In the middle of a head, and gone.
     let mut client = RawClient::connect(server);
     client.send(format!("GET /ws?token={good} HTTP/1.1\r\nAuthorization: Bearer {good}"));
@@ -144,17 +138,60 @@ fn stumble(server: &Server, told: &mut Told, good: &str) {
     client.reset();
 }
 
+/// Tokens that come in messages: as the first, and in place of one that is there.
+fn say_tokens(server: &Server, told: &mut Told, good: &str, bad: &[String]) {
+    let tokens = || bad.iter().map(String::as_str).chain([good]);
+    for token in tokens() {
+        let mut client = RawClient::open(server, "/ws?room=r");
+        client.send(Frame::text(format!(r#"{{"type":"auth","token":"{token}"}}"#)).bytes());
+        told.rest(client);
+    }
+    for token in tokens() {
+        let mut client = RawClient::open(server, &format!("/ws?token={good}"));
+        let refresh = format!(r#"{{"type":"refresh","id":1,"token":"{token}"}}"#);
+        client.send(Frame::text(refresh).bytes());
+        told.rest(client);
+    }
+}
+
+/// The HTTP API with the right key, with a wrong one, and with one where it has nothing to do.
+fn use_api(server: &Server, told: &mut Told, good: &str) {
+    for (bearer, expected) in [(API_KEY, 200), (WRONG_KEY, 401), (good, 403)] {
+        let line = format!("Authorization: Bearer {bearer}\r\n");
+        let content = format!(r#"{{"room":"r","content":"{CONTENT}"}}"#);
+        let length = content.len();
+        let host = "Host: localhost\r\n";
+        let kind = "Content-Type: application/json\r\n";
+        for request in [
+            format!("GET /api/rooms HTTP/1.1\r\n{host}{line}\r\n"),
+            format!(
+                "POST /api/publish HTTP/1.1\r\n{host}{line}{kind}Content-Length: {length}\r\n\r\n\
+                 {content}"
+            ),
+        ] {
+            let (status, _) = told.ask(server, request.as_bytes());
+            assert_eq!(status, expected, "{bearer}: {request:.20}");
+        }
+    }
+    for target in [format!("/api/rooms?key={API_KEY}"), format!("/api/{API_KEY}")] {
+        assert!(told.ask(server, &get(&target)).0 >= 400, "{target}");
+    }
+}
+
 #[test]
 fn rule_8_secrets_come_out_nowhere() {
     for format in ["text", "json"] {
         let file = Scratch::new(SECRET);
-        let flags = ["--jwt-secret-file", file.path(), "--require-token", "--log-format", format];
-        let server = Server::serve_logging("trace", &flags);
+        let tokens = ["--jwt-secret-file", file.path(), "--require-token", "--first-message-token"];
+        let others = ["--api-key", API_KEY, "--log-format", format];
+        let server = Server::serve_logging("trace", &[&tokens[..], &others[..]].concat());
         let good = token_by(SECRET, 600);
         let bad = bad_tokens(&good);
         let canaries = canaries(&[std::slice::from_ref(&good), &bad[..]].concat());
         let mut told = Told::default();
         come_in(&server, &mut told, &good, &bad);
+        say_tokens(&server, &mut told, &good, &bad);
+        use_api(&server, &mut told, &good);
         stumble(&server, &mut told, &good);
         file.replace(SHORT_SECRET);
         eventually("the log has told of all of it", 15.0, || {

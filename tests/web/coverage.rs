@@ -67,12 +67,20 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
+/// Whether a file of the browser tests has this test.
+fn has_browser_test(source: &str, name: &str) -> bool {
+    let start = format!("async '{name}'(");
+    source.lines().any(|line| line.trim().starts_with(&start))
+}
+
 /// What is wrong with a test that a page names: `path::name`, or the path of a fuzz target.
 fn fault(test: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
     let (path, name) = test.split_once("::").unwrap_or((test, ""));
     let Some(source) = read(path) else { return Some(format!("{path} is not there")) };
     let is_there = if name.is_empty() {
         path.starts_with("fuzz/targets/") && source.contains("fuzz_target!")
+    } else if path.ends_with(".js") {
+        has_browser_test(&source, name)
     } else {
         has_test(&source, name)
     };
@@ -140,4 +148,6 @@ fn the_check_finds_what_is_missing() {
         assert_eq!(faults_of(&rows).len(), 1, "{bad}");
     }
     assert_eq!(faults_of(&good.replacen("`tests/a.rs::one`", "`tests/a.rs`", 1)).len(), 1);
+    let page = "export const a = {\n  async 'a page opens'({ tabs }) {\n  },\n}\n";
+    assert!(has_browser_test(page, "a page opens") && !has_browser_test(page, "a page"));
 }

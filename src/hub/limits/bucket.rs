@@ -27,6 +27,11 @@ impl Rate {
         Self::new(units, 60_000_000_000, units)
     }
 
+    /// How many a second, rounded down.
+    pub const fn units_per_second(&self) -> u64 {
+        self.units.saturating_mul(1_000_000_000) / self.period_ns
+    }
+
     const fn new(units: u32, period_ns: u64, burst: u32) -> Self {
         let units = if units == 0 { 1 } else { units } as u64;
         let rate = Self { units, period_ns, filling_ns: 0 };

@@ -34,6 +34,31 @@ export const connection = {
     }
   },
 
+  async 'two tabs chat, one goes offline, and comes back into the talk'({ tabs }) {
+    const context = await tabs.context();
+    const ann = await tabs.join('tunnel', 'ann', { context });
+    const bob = await tabs.join('tunnel', 'bob');
+    await say(ann, 'before the tunnel');
+    await eventually(() => said(bob), ['before the tunnel']);
+    await say(bob, 'see you on the other side');
+    await eventually(async () => (await said(ann)).length, 2);
+    await context.setOffline(true);
+    // The browser cuts nothing: the page asks, and waits 10 s for an answer.
+    await eventually(() => state(ann), 'waiting', 25_000);
+    await ann.locator('#banner').waitFor();
+    await say(ann, 'written in the tunnel');
+    await eventually(() => unsent(ann), ['written in the tunnel']);
+    assert.equal((await said(bob)).length, 2);
+    await context.setOffline(false);
+    await online(ann, 40_000);
+    await eventually(async () => (await said(bob)).at(-1), 'written in the tunnel');
+    await eventually(() => unsent(ann), []);
+    await eventually(() => people(bob), ['bob', 'ann']);
+    await say(bob, 'welcome back');
+    await eventually(async () => (await said(ann)).at(-1), 'welcome back');
+    assert((await said(ann)).includes('before the tunnel'), 'what was said before is still there');
+  },
+
   async 'a server that stops cleanly is waited for'({ tabs }) {
     tabs.server = await Server.start();
     const ann = await tabs.join('clean', 'ann');
