@@ -2,25 +2,30 @@
 //!
 //! Owns the commands. Uses only what the library offers to everyone.
 
+mod check;
 mod connect;
 mod echo;
 mod load;
+mod log;
 mod options;
 mod overload;
+mod reload;
 mod serve;
 mod serving;
+mod settings;
 mod tls;
 mod token;
 
-use std::io::{self, IsTerminal};
+use std::io;
 
-use clap::{Parser, Subcommand};
+use check::CheckOptions;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use connect::ConnectOptions;
 use load::LoadOptions;
 use options::{LogFormat, ServerOptions};
-use serve::ServeOptions;
+use serve::{MESSAGE_BYTES_MAX, ServeOptions};
+use settings::Sources;
 use token::TokenOptions;
-use tracing_subscriber::EnvFilter;
 
 /// A WebSocket engine: a realtime server, an echo server, and tools.
 #[derive(Debug, Parser)]
@@ -40,23 +45,28 @@ enum Command {
     Connect(ConnectOptions),
     /// Put load on a WebSocket server, and measure how it bears it.
     Load(LoadOptions),
+    /// Check a file of settings for `throng serve`, or print one.
+    Check(CheckOptions),
     /// Make a token for tests and development, or look into one.
     Token(Box<TokenOptions>),
 }
 
 pub fn run() -> io::Result<()> {
-    let throng = Throng::parse();
-    log_as(match &throng.command {
-        Command::Serve(options) => options.server.log_format,
+    let program = program();
+    let matches = program.clone().get_matches();
+    let throng = Throng::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let format = match &throng.command {
+        Command::Serve(_) => return serve::run(Sources::of_process(program)), // with its file
         Command::Echo(options) => options.log_format,
-        Command::Connect(_) | Command::Load(_) | Command::Token(_) => LogFormat::Text,
-    });
-    // As many connections as the system lets this process have.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
+        Command::Check(_) | Command::Connect(_) | Command::Load(_) | Command::Token(_) => {
+            LogFormat::Text
+        }
+    };
+    log::start_of_tool(format);
+    raise_descriptors();
     match throng.command {
-        Command::Serve(options) => serve::run(&options),
+        Command::Serve(_) => Ok(()),
+        Command::Check(options) => check::run(&options, &program),
         Command::Echo(options) => {
             let tls = options.tls.setup()?;
             serving::run(&options, tls.as_ref(), |_, _| echo::Echo)
@@ -67,12 +77,19 @@ pub fn run() -> io::Result<()> {
     }
 }
 
-/// Sends the log to standard error. `THRONG_LOG` says how much of it.
-fn log_as(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("THRONG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+/// The commands and their options.
+fn program() -> clap::Command {
+    Throng::command().mut_subcommand("serve", |serve| {
+        settings::adapt(serve).mut_args(|arg| match arg.get_id().as_str() {
+            "max_message" => arg.default_value(MESSAGE_BYTES_MAX),
+            _ => arg,
+        })
+    })
+}
+
+/// As many connections as the system lets this process have.
+fn raise_descriptors() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }

@@ -11,6 +11,8 @@ use throng::hub::auth::{Pattern, Priority};
 use throng::hub::overload::{self, Budget, Guard, RoomRules, Server};
 use throng::net::{BacklogPolicy, Config};
 
+use super::settings::Misfit;
+
 /// Options of overload protection.
 #[derive(Debug, Args)]
 pub struct OverloadOptions {
@@ -58,21 +60,30 @@ impl OverloadOptions {
         RoomRules::new(self.room_priority.iter().cloned(), self.room_backlog.iter().cloned())
     }
 
-    /// Has the engine keep to the budget, and the level watched where that was asked for.
+    /// Has the engine keep to the budget.
     ///
     /// # Errors
     /// The limits need more memory than the budget has: the arithmetic.
-    pub fn guard(&self, wanted: &Wanted, engine: &mut Config) -> io::Result<Arc<Guard>> {
-        let guard = Arc::<Guard>::default();
+    pub fn settle(&self, wanted: &Wanted, engine: &mut Config) -> Result<(), Misfit> {
         engine.backlogs_bytes_max = limit(self.backlogs_bytes);
         engine.partial_bytes_max = limit(self.partial_bytes);
         if let Some(bytes) = self.memory_budget {
             let Wanted { loops, rooms_max, takes_tokens, speaks_tls } = *wanted;
             let server = Server { loops, engine, rooms_max, takes_tokens, speaks_tls };
-            let budget = Budget::new(bytes, &server).map_err(io::Error::other)?;
+            let budget =
+                Budget::new(bytes, &server).map_err(|error| Misfit::new("memory_budget", error))?;
             tracing::info!("{budget}");
             budget.apply(engine);
         }
+        Ok(())
+    }
+
+    /// Has the level watched where that was asked for, by the limits that were settled.
+    ///
+    /// # Errors
+    /// What the system says of a thread.
+    pub fn guard(&self, engine: &Config) -> io::Result<Arc<Guard>> {
+        let guard = Arc::<Guard>::default();
         if self.degrade || self.memory_budget.is_some() {
             let limits = overload::Limits {
                 memory_bytes: self.memory_budget.unwrap_or(u64::MAX),

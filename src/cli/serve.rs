@@ -1,31 +1,74 @@
 //! `throng serve`: the options of the hub, and the door that they make.
 //!
-//! Owns their names, units and defaults. What the engine itself takes stands in
-//! [`options`](super::options).
+//! Owns their names, units and defaults, what they mean together, and which of them can change
+//! while it runs. What the engine itself takes stands in [`options`](super::options).
 
-use std::error::Error;
 use std::io;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Args;
 use throng::hub::address::{TrustedNetwork, TrustedProxies};
 use throng::hub::auth::{ApiKeys, AuthConfig, Authenticator, Issuer, watch};
-use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate};
+use throng::hub::hosts::Hosts;
+use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate, RoomFlows, RoomLimits};
 use throng::hub::origin::Origins;
-use throng::hub::{ApiPace, Config, Door, Hub, Metrics};
+use throng::hub::{ApiPace, Config, Control, Door, Hub, Metrics};
+use throng::net;
+use throng::tls::Acceptor;
 
 use super::options::ServerOptions;
 use super::overload::{OverloadOptions, Wanted};
-use super::serving;
+use super::reload::Reloading;
+use super::settings::{Faults, Misfit, Sources};
+use super::{log, serving};
 
 /// How often the key files are looked at.
 const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
+/// The longest message where nothing is said, in bytes: what is written by hand is far shorter, and
+/// everyone in a room gets it.
+pub const MESSAGE_BYTES_MAX: &str = "65536";
+
+/// The settings that SIGHUP can change; every other needs a restart.
+pub const CHANGEABLE: [&str; 17] = [
+    "api_key",
+    "api_rate",
+    "host",
+    "allow_origin",
+    "trust_proxy",
+    "max_connections_per_ip",
+    "max_connections_per_user",
+    "handshake_rate",
+    "handshake_rate_total",
+    "message_rate",
+    "bytes_rate",
+    "room_message_rate",
+    "room_bytes_rate",
+    "max_rooms",
+    "max_presence",
+    "max_faults",
+    "log",
+];
+
+const AFTER_HELP: &str = "\
+Every option but --config is also a key of that file and a variable of the environment:
+--max-rooms 5 is max_rooms = 5 and THRONG_MAX_ROOMS=5. An option overrules a variable, a variable
+overrules the file. SIGHUP has the file read again. See throng check --example.";
+
 /// Options of `throng serve`.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct ServeOptions {
+    /// File of settings, in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How much is logged: off, error, warn, info, debug or trace, or a list of levels by target,
+    /// such as info,throng::net=debug.
+    #[arg(long, value_name = "FILTER", default_value = log::FILTER, value_parser = log::filter)]
+    pub log: String,
     #[command(flatten)]
     pub server: ServerOptions,
     /// File with the secret of HS256 tokens, at least 32 bytes; read again when it changes.
@@ -52,19 +95,17 @@ pub struct ServeOptions {
     /// https://*.example.com, or null. May be given more than once.
     #[arg(long, value_name = "ORIGIN", help_heading = "Who comes in")]
     allow_origin: Vec<String>,
+    /// Name that this server goes by: a host, for every port, or host:port. A handshake for another
+    /// one gets 403; without it, any will do. May be given more than once.
+    #[arg(long, value_name = "NAME", help_heading = "Who comes in")]
+    host: Vec<String>,
     /// Proxy whose word about a client's address counts: an address, or a network such as
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
     /// Key that opens the HTTP API at /api (`Authorization: Bearer KEY`) and the dashboard at
     /// /admin, at least 16 bytes. May be given more than once.
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "THRONG_API_KEY",
-        hide_env_values = true,
-        help_heading = "HTTP API"
-    )]
+    #[arg(long, value_name = "KEY", help_heading = "HTTP API")]
     api_key: Vec<String>,
     /// Most requests to the HTTP API, a second; more get 429.
     #[arg(long, value_name = "N", help_heading = "HTTP API", default_value_t = 10_000,
@@ -79,69 +120,144 @@ pub struct ServeOptions {
     /// Most handshakes of an address, a second; more get 429.
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=1_000_000)]
     handshake_rate: Option<i64>,
+    /// Most handshakes in all, a second; more get 429.
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=10_000_000)]
+    handshake_rate_total: Option<i64>,
     /// Most messages of a connection, a second; more get the error `rate_limited`, and Close 1008
     /// when that goes on.
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=10_000_000)]
     message_rate: Option<i64>,
+    /// Most bytes of messages of a connection, a second; more get the same.
+    #[arg(long, value_name = "BYTES", help_heading = "Limits",
+        value_parser = 1..=i64::from(u32::MAX))]
+    bytes_rate: Option<i64>,
+    /// Most messages to a room, a second, from all together; more get the error `rate_limited`.
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=10_000_000)]
+    room_message_rate: Option<i64>,
+    /// Most bytes of content to a room, a second, from all together; more get the same.
+    #[arg(long, value_name = "BYTES", help_heading = "Limits",
+        value_parser = 1..=i64::from(u32::MAX))]
+    room_bytes_rate: Option<i64>,
     /// Most rooms that a connection is in.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 100)]
     max_rooms: usize,
+    /// Most members of a room of whom each is told who comes and goes, and most names in a list.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 500)]
+    max_presence: usize,
+    /// Most faults of a connection within a minute; one more gets Close 1008.
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 100)]
+    max_faults: u16,
     #[command(flatten)]
     overload: OverloadOptions,
 }
 
-pub fn run(options: &ServeOptions) -> io::Result<()> {
-    let door = options.door().map_err(io::Error::other)?;
+/// What the options come to, where they go together.
+#[derive(Debug)]
+pub struct Plan {
+    pub config: Config,
+    pub engine: net::Config,
+    pub door: Door,
+    pub acceptor: Option<Arc<Acceptor>>,
+}
+
+pub fn run(sources: Sources) -> io::Result<()> {
+    let loaded = sources.load().map_err(io::Error::other)?;
+    let log = log::start(loaded.options.server.log_format, &loaded.options.log);
+    super::raise_descriptors();
+    let Plan { config, engine, door, acceptor } = match loaded.options.plan() {
+        Ok(plan) => plan,
+        Err(misfit) => return Err(io::Error::other(Faults::from(loaded.fault(misfit)))),
+    };
     if let Some(authenticator) = &door.authenticator {
         watch(authenticator, KEYS_PERIOD)?;
     }
-    let door = Arc::new(door);
-    let room_rules = options.overload.room_rules();
-    let config = Config { rooms_max: options.max_rooms, room_rules, ..Config::default() };
-    let tls = options.server.tls.setup()?;
-    let mut engine = options.server.config();
-    let wanted = Wanted {
-        loops: options.server.loops as usize,
-        rooms_max: config.rooms_max,
-        takes_tokens: door.authenticator.is_some(),
-        speaks_tls: tls.is_some(),
-    };
-    let guard = options.overload.guard(&wanted, &mut engine)?;
+    let (door, control) = (Arc::new(door), Arc::new(OnceLock::new()));
+    let options = loaded.options;
+    let guard = options.overload.guard(&engine)?;
+    if loaded.file.is_some() {
+        let (values, door, control) = (loaded.values, Arc::clone(&door), Arc::clone(&control));
+        Reloading { sources, values, door, log, control }.start()?;
+    }
     let metrics = Metrics::default();
-    if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
+    if let Some(acceptor) = &acceptor {
         metrics.watch_tls(acceptor);
     }
+    let tls = acceptor.map(|acceptor| options.server.tls.serve(&acceptor)).transpose()?;
     serving::run_with(&options.server, engine, tls.as_ref(), |index, mailboxes| {
+        control.get_or_init(|| Control::new(mailboxes.clone()));
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
         hub.behind(Arc::clone(&door)).metrics(&metrics).guarded_by(Arc::clone(&guard))
     })
 }
 
 impl ServeOptions {
-    fn door(&self) -> Result<Door, Box<dyn Error + Send + Sync>> {
+    /// What the options come to: at the start, when they are read again, and in `throng check`.
+    ///
+    /// # Errors
+    /// They do not go together, or name what cannot be used.
+    pub fn plan(&self) -> Result<Plan, Misfit> {
+        if self.server.listen.is_empty() {
+            return Err(Misfit::new("listen", "needs an address, such as 127.0.0.1:8080"));
+        }
+        for addr in &self.server.listen {
+            if let Err(error) = addr.to_socket_addrs() {
+                let words = format!("{addr} is no address such as 127.0.0.1:8080: {error}");
+                return Err(Misfit::new("listen", words));
+            }
+        }
+        let config = Config {
+            rooms_max: self.max_rooms,
+            presence_max: self.max_presence,
+            faults_per_minute_max: self.max_faults,
+            room_rules: self.overload.room_rules(),
+        };
+        let (door, acceptor) = (self.door()?, self.server.tls.acceptor()?);
+        let mut engine = self.server.config();
+        let wanted = Wanted {
+            loops: self.server.loops as usize,
+            rooms_max: config.rooms_max,
+            takes_tokens: door.authenticator.is_some(),
+            speaks_tls: acceptor.is_some(),
+        };
+        self.overload.settle(&wanted, &mut engine)?;
+        Ok(Plan { config, engine, door, acceptor })
+    }
+
+    fn door(&self) -> Result<Door, Misfit> {
+        let fault = |key| move |error: String| Misfit::new(key, error);
+        let hosts =
+            Some(&self.host).filter(|names| !names.is_empty()).map(|names| Hosts::new(names));
+        let origins = Origins::new(&self.allow_origin).map_err(|error| error.to_string());
         Ok(Door {
-            hosts: None,
-            origins: Origins::new(&self.allow_origin)?,
+            hosts: hosts.transpose().map_err(fault("host"))?,
+            origins: origins.map_err(fault("allow_origin"))?,
             proxies: TrustedProxies::new(self.trust_proxy.iter().cloned()),
             gate: self.gate(),
             flow: self.flow(),
+            rooms: self.rooms(),
             authenticator: self.authenticator()?,
-            api_keys: (!self.api_key.is_empty())
-                .then(|| ApiKeys::new(&self.api_key))
-                .transpose()?,
-            api_pace: count(Some(self.api_rate)).map(rate).map(ApiPace::new).unwrap_or_default(),
+            api_keys: self.api_keys()?,
+            api_pace: rate(Some(self.api_rate)).map(ApiPace::new).unwrap_or_default(),
         })
     }
 
-    fn authenticator(&self) -> Result<Option<Arc<Authenticator>>, Box<dyn Error + Send + Sync>> {
+    fn api_keys(&self) -> Result<Option<ApiKeys>, Misfit> {
+        let keys = (!self.api_key.is_empty()).then(|| ApiKeys::new(&self.api_key));
+        keys.transpose().map_err(|error| Misfit::new("api_key", error))
+    }
+
+    fn authenticator(&self) -> Result<Option<Arc<Authenticator>>, Misfit> {
         if self.first_message_token && !self.require_token {
-            return Err("--first-message-token needs --require-token".into());
+            return Err(Misfit::new("first_message_token", "needs --require-token"));
         }
         let secret = self.jwt_secret_file.iter().map(Issuer::secret_file);
         let issuers: Vec<_> = secret.chain(self.jwks.iter().map(Issuer::jwks)).collect();
         if issuers.is_empty() {
+            let wants = "needs the keys of tokens: --jwt-secret-file or --jwks";
             return if self.require_token {
-                Err("--require-token needs --jwt-secret-file or --jwks".into())
+                Err(Misfit::new("require_token", wants))
+            } else if !self.audience.is_empty() {
+                Err(Misfit::new("audience", wants))
             } else {
                 Ok(None)
             };
@@ -151,29 +267,40 @@ impl ServeOptions {
         config.takes_first_message = self.first_message_token;
         config.refuses_after_upgrade = self.refuse_after_upgrade;
         config.audience.clone_from(&self.audience);
-        Ok(Some(Arc::new(Authenticator::new(config)?)))
+        let key = if self.jwt_secret_file.is_some() { "jwt_secret_file" } else { "jwks" };
+        let authenticator = Authenticator::new(config).map_err(|error| Misfit::new(key, error))?;
+        Ok(Some(Arc::new(authenticator)))
     }
 
     fn gate(&self) -> Option<Arc<Gate>> {
         let (per_address, per_user) = (self.max_connections_per_ip, self.max_connections_per_user);
         // Without any of them the engine's own limit of connections is there all the same.
-        per_address.or(per_user).or(self.handshake_rate)?;
-        let mut limits = HandshakeLimits { rate: None, ..HandshakeLimits::default() };
-        limits.connections_per_address_max = count(per_address).unwrap_or(u32::MAX);
-        limits.connections_per_user_max = count(per_user).unwrap_or(u32::MAX);
-        limits.rate_per_address = count(self.handshake_rate).map(rate);
-        Some(Arc::new(Gate::new(limits)))
+        per_address.or(per_user).or(self.handshake_rate).or(self.handshake_rate_total)?;
+        Some(Arc::new(Gate::new(HandshakeLimits {
+            connections_per_address_max: count(per_address).unwrap_or(u32::MAX),
+            connections_per_user_max: count(per_user).unwrap_or(u32::MAX),
+            rate: rate(self.handshake_rate_total),
+            rate_per_address: rate(self.handshake_rate),
+            ..HandshakeLimits::default()
+        })))
     }
 
     fn flow(&self) -> Option<FlowLimits> {
-        let messages = Some(rate(count(self.message_rate)?));
-        Some(FlowLimits { messages, bytes: None, ..FlowLimits::default() })
+        let (messages, bytes) = (rate(self.message_rate), rate(self.bytes_rate));
+        let limits = FlowLimits { messages, bytes, ..FlowLimits::default() };
+        (messages.is_some() || bytes.is_some()).then_some(limits)
+    }
+
+    fn rooms(&self) -> Option<Arc<RoomFlows>> {
+        let (messages, bytes) = (rate(self.room_message_rate), rate(self.room_bytes_rate));
+        let limits = RoomLimits { messages, bytes, ..RoomLimits::default() };
+        (messages.is_some() || bytes.is_some()).then(|| Arc::new(RoomFlows::new(limits)))
     }
 }
 
 /// So many a second, and twice as many at once.
-const fn rate(per_second: u32) -> Rate {
-    Rate::per_second(per_second, per_second.saturating_mul(2))
+fn rate(per_second: Option<i64>) -> Option<Rate> {
+    count(per_second).map(|count| Rate::per_second(count, count.saturating_mul(2)))
 }
 
 /// What the parser has seen to be a count.

@@ -43,7 +43,8 @@ where
     }
     let server = builder.bind().map_err(|error| {
         let wanted = options.listen.join(", ");
-        io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}"))
+        let advice = advice(error.kind());
+        io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}{advice}"))
     })?;
     stop_on_signals(server.stopper())?;
     let mut out = io::stdout();
@@ -55,6 +56,16 @@ where
     match tls {
         Some(setup) => server.run_tls(setup, make),
         None => server.run(make),
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+const fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "; stop who listens there, or take another port by --listen",
+        io::ErrorKind::AddrNotAvailable => "; --listen takes an address of this machine",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a right, see capabilities(7)",
+        _ => "",
     }
 }
 

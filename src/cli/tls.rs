@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use throng::net::TlsSetup;
 use throng::tls::{Acceptor, Connector, Files, TlsError, watch};
 
+use super::settings::Misfit;
+
 /// How often the files are looked at.
 const FILES_PERIOD: Duration = Duration::from_secs(5);
 
@@ -41,23 +43,44 @@ pub struct TlsOptions {
 impl TlsOptions {
     /// Reads the files and watches them; `None` where TLS is not asked for.
     pub fn setup(&self) -> io::Result<Option<TlsSetup>> {
+        let acceptor = self.acceptor().map_err(|misfit| io::Error::other(misfit.words))?;
+        acceptor.map(|acceptor| self.serve(&acceptor)).transpose()
+    }
+
+    /// Watches the files of this.
+    pub fn serve(&self, acceptor: &Arc<Acceptor>) -> io::Result<TlsSetup> {
+        watch(acceptor, FILES_PERIOD)?;
+        Ok(TlsSetup { takes_plain: self.tls_or_plain, ..TlsSetup::accepting(acceptor) })
+    }
+
+    /// Reads the files; `None` where TLS is not asked for.
+    ///
+    /// # Errors
+    /// What does not go together, or cannot be used.
+    pub fn acceptor(&self) -> Result<Option<Arc<Acceptor>>, Misfit> {
         let (certificates, keys) = (self.tls_cert.len(), self.tls_key.len());
         if certificates != keys {
-            return Err(io::Error::other(format!(
-                "each --tls-cert needs its --tls-key: there are {certificates} and {keys}"
-            )));
+            let words =
+                format!("each --tls-cert needs its --tls-key: there are {certificates} and {keys}");
+            return Err(Misfit::new(if keys == 0 { "tls_cert" } else { "tls_key" }, words));
+        }
+        if self.tls_require_client_cert && self.tls_client_ca.is_none() {
+            return Err(Misfit::new("tls_require_client_cert", "needs --tls-client-ca"));
         }
         if certificates == 0 {
-            return Ok(None);
+            return match (&self.tls_client_ca, self.tls_or_plain) {
+                (Some(_), _) => Err(Misfit::new("tls_client_ca", "needs --tls-cert")),
+                (None, true) => Err(Misfit::new("tls_or_plain", "needs --tls-cert")),
+                (None, false) => Ok(None),
+            };
         }
         let acceptor = Acceptor::new(Files {
             pairs: self.tls_cert.iter().cloned().zip(self.tls_key.iter().cloned()).collect(),
             client_ca: self.tls_client_ca.clone(),
             is_client_certificate_required: self.tls_require_client_cert,
         });
-        let acceptor = Arc::new(acceptor.map_err(io::Error::other)?);
-        watch(&acceptor, FILES_PERIOD)?;
-        Ok(Some(TlsSetup { takes_plain: self.tls_or_plain, ..TlsSetup::accepting(&acceptor) }))
+        let acceptor = acceptor.map_err(|error| Misfit::new("tls_cert", error))?;
+        Ok(Some(Arc::new(acceptor)))
     }
 }
 

@@ -76,11 +76,24 @@ pub(super) enum Kind {
 pub(super) struct Fault {
     pub(super) code: &'static str,
     pub(super) content: &'static str,
+    /// When it may be tried again, where time helps.
+    pub(super) retry_after_ms: Option<u64>,
 }
 
 impl Fault {
     pub(super) const fn new(code: &'static str, content: &'static str) -> Self {
-        Self { code, content }
+        Self { code, content, retry_after_ms: None }
+    }
+
+    /// More was sent than is allowed.
+    pub(super) const fn rate_limited(content: &'static str, retry_after_ms: u64) -> Self {
+        Self { code: "rate_limited", content, retry_after_ms: Some(retry_after_ms) }
+    }
+
+    /// Whether the sender could have known better. What depends on others is nobody's fault, and
+    /// who sends too fast is counted with the messages.
+    pub(super) fn is_of_sender(&self) -> bool {
+        self.code != Self::OVERLOADED.code && self.retry_after_ms.is_none()
     }
 
     /// Not everyone could be told: nobody's fault but the server's.
@@ -96,10 +109,16 @@ impl<'a> Command<'a> {
             return Err((None, Fault::new("bad_json", "this is not one JSON object")));
         }
         serde_json::from_slice::<Self>(message).map_err(|_| {
-            let id = serde_json::from_slice::<Id<'_>>(message).ok().and_then(|only| only.id);
             let fault = Fault::new("bad_command", "a field is missing or of the wrong kind");
-            (id.filter(|id| is_scalar(id)), fault)
+            (only_id(message), fault)
         })
+    }
+
+    /// The id of a command that is not read, where it has one to answer with.
+    pub(super) fn id_of(message: &'a [u8]) -> Option<&'a RawValue> {
+        let is_object = message.trim_ascii_start().starts_with(b"{");
+        let id = is_object.then(|| only_id(message)).flatten();
+        id.filter(|id| json::is_valid(id.get().as_bytes()))
     }
 
     pub(super) fn kind(&self) -> Result<Kind, Fault> {
@@ -133,6 +152,12 @@ impl<'a> Command<'a> {
     pub(super) fn heartbeat_seq(&self) -> Option<u64> {
         self.seq?.get().parse().ok()
     }
+}
+
+/// The id of what is an object in JSON, whatever else stands in it.
+fn only_id(message: &[u8]) -> Option<&RawValue> {
+    let id = serde_json::from_slice::<Id<'_>>(message).ok()?.id;
+    id.filter(|id| is_scalar(id))
 }
 
 /// A value that is there, `null` too: anything may be said.
@@ -211,6 +236,16 @@ mod tests {
         assert_eq!(id(r#"{"type":7,"id":{"x":1}}"#), None);
         assert_eq!(id(r#"{"type":7,"id":1,"id":2}"#), None);
         assert_eq!(id(r#"[1]"#), None);
+    }
+
+    #[test]
+    fn the_id_is_found_without_reading_the_rest() {
+        let id = |message: &'static str| Command::id_of(message.as_bytes()).map(RawValue::get);
+        assert_eq!(id(r#" {"type":"text","content":[1,{"id":2}],"id":7}"#), Some("7"));
+        assert_eq!(id(r#"{"id":"a"}"#), Some(r#""a""#));
+        for none in [r#"[7]"#, "7", "{", "", r#"{"id":[1]}"#, r#"{"id":"\ud800"}"#, r#"{"id":1"#] {
+            assert_eq!(id(none), None, "{none}");
+        }
     }
 
     #[test]

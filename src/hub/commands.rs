@@ -122,6 +122,7 @@ impl Hub {
         self.may_publish(member.priority(), room.rule.priority)?;
         let key = command.key(&room.name)?;
         let sender = sender(member, command)?;
+        self.door.rule_room(&room.name, peers.now(), content.get().len())?;
         let without = (command.echo == Some(false)).then_some(member.id);
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::value::RawValue;
 
 use super::command::check_name;
+use super::config::Config;
+use super::door::Door;
 use super::handler::Session;
 use super::json;
 use super::mail::{Letter, Mail, To};
@@ -100,6 +102,18 @@ impl Control {
                 tracing::debug!(loop_index = index, "a loop is too far behind to be asked");
             }
         }
+    }
+
+    /// Has every loop go on with these limits and this door, for those who are in and those who
+    /// come. See [`Door::replacing`].
+    ///
+    /// # Errors
+    /// [`ControlError::Overloaded`]: some loops may have taken them; try again.
+    pub fn change(&self, config: &Config, door: &Arc<Door>) -> Result<(), ControlError> {
+        (0..self.mailboxes.len()).try_for_each(|index| {
+            let (config, door) = (config.clone(), Arc::clone(door));
+            self.post(index, Letter::Change { config, door })
+        })
     }
 
     /// Answers an HTTP request of the hub's own loop with what the loops say: the verdict for now.

@@ -89,7 +89,8 @@ pub(super) enum Event {
 
 impl<'a> Delivery<'a> {
     pub(super) const fn fault(id: Option<&'a RawValue>, fault: Fault) -> Self {
-        Self::Error { id, code: fault.code, content: fault.content, retry_after_ms: None }
+        let Fault { code, content, retry_after_ms } = fault;
+        Self::Error { id, code, content, retry_after_ms }
     }
 
     pub(super) fn system(room: &'a str, event: Event, sender: &'a str, timestamp: u64) -> Self {

@@ -11,7 +11,7 @@ use super::api::ApiPace;
 use super::auth::{ApiKeys, Authenticator, Identity, Limits, Refusal, Token};
 use super::command::Fault;
 use super::hosts::Hosts;
-use super::limits::{Flow, FlowLimits, Gate, Place, Rate, Ruling};
+use super::limits::{Flow, FlowLimits, Gate, Place, Rate, RoomFlows, Ruling};
 use super::origin::{Origins, Scheme};
 use super::trace::Trace;
 use crate::http::Response;
@@ -40,6 +40,8 @@ pub struct Door {
     pub gate: Option<Arc<Gate>>,
     /// How fast a connection may send.
     pub flow: Option<FlowLimits>,
+    /// How fast all together may send to a room.
+    pub rooms: Option<Arc<RoomFlows>>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
     /// The keys that open the HTTP API and the dashboard. Without any, only tokens open the API
@@ -50,7 +52,7 @@ pub struct Door {
 }
 
 /// What is kept of somebody of whom something was asked. Its place is free when it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pass {
     pub(super) identity: Option<Identity>,
     /// The trace that the handshake has brought.
@@ -151,14 +153,25 @@ impl Door {
         Ok(())
     }
 
-    /// Whether somebody may send a message of `len` bytes now.
+    /// This door in the place of another while the server runs: who was counted there is counted
+    /// here, and the same tokens are good.
+    #[must_use]
+    pub fn replacing(self, other: &Self) -> Self {
+        let gate = match (self.gate, &other.gate) {
+            (Some(gate), Some(other)) => Some(Arc::new(other.with_limits(gate.limits().clone()))),
+            (gate, _) => gate,
+        };
+        Self { gate, authenticator: other.authenticator.clone(), ..self }
+    }
+
+    /// Whether somebody may send a message of `len` bytes now. Who came when there was no limit is
+    /// counted from here on.
     #[inline]
-    pub(super) fn rule(&self, pass: Option<&mut Pass>, now: Duration, len: usize) -> Ruling {
-        let Some(pass) = pass else { return Ruling::Pass };
-        let limits = pass.identity.as_ref().map(|identity| &identity.limits);
-        let own = limits.and_then(|limits| self.flow_of(limits));
+    pub(super) fn rule(&self, pass: &mut Option<Box<Pass>>, now: Duration, len: usize) -> Ruling {
+        let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
+        let own = identity.and_then(|identity| self.flow_of(&identity.limits));
         match own.as_ref().or(self.flow.as_ref()) {
-            Some(limits) => pass.flow.rule(now, len, limits),
+            Some(limits) => pass.get_or_insert_default().flow.rule(now, len, limits),
             None => Ruling::Pass,
         }
     }
@@ -175,6 +188,13 @@ impl Door {
             bytes: limits.bytes.map(rate).or(others.bytes),
             ..others
         })
+    }
+
+    /// Whether a message of `len` bytes may go to a room now.
+    pub(super) fn rule_room(&self, room: &str, now: Duration, len: usize) -> Result<(), Fault> {
+        let Some(rooms) = &self.rooms else { return Ok(()) };
+        let content = "more is sent to this room than is allowed";
+        rooms.take(room, now, len).map_err(|wait_ms| Fault::rate_limited(content, wait_ms))
     }
 
     /// How a request has come.

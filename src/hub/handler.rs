@@ -204,11 +204,11 @@ impl Hub {
         id: Option<&RawValue>,
         fault: Fault,
     ) {
-        self.say(peers, member, &Delivery::fault(id, fault));
+        self.tell(peers, member, id, fault);
         let minute = (peers.now().as_secs() / 60) as u16;
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
-        if fault.code != Fault::OVERLOADED.code && member.is_at_fault(minute, max) {
+        if fault.is_of_sender() && member.is_at_fault(minute, max) {
             let trace = self.traces.of_connection(member.id, member.trace());
             tracing::debug!(id = %member.id, %trace, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
@@ -216,7 +216,7 @@ impl Hub {
     }
 }
 
-/// What the door has to say of those who are in.
+/// What the door has to say of those who are in, and of what is wrong.
 impl Hub {
     fn echo<P: Platform>(
         &self,
@@ -226,7 +226,7 @@ impl Hub {
     ) {
         let (now, len) = (peers.now(), message.payload.len());
         let Some(Session(Kind::Echo(pass))) = peers.session_mut(from) else { return };
-        match self.door.rule(pass.as_deref_mut(), now, len) {
+        match self.door.rule(pass, now, len) {
             // One that is closed or too slow is told by its close.
             Ruling::Pass => drop(peers.send(from, message)),
             Ruling::Refuse { .. } | Ruling::Close => {
@@ -235,25 +235,32 @@ impl Hub {
         }
     }
 
+    /// Answers with an error.
+    fn tell<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        member: u32,
+        id: Option<&RawValue>,
+        fault: Fault,
+    ) {
+        self.tallies.err(fault.code);
+        self.say(peers, member, &Delivery::fault(id, fault));
+    }
+
     /// Whether a member may send a message now; else it is told.
     fn may_send<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
         number: u32,
-        len: usize,
+        message: Message<'_>,
     ) -> bool {
         let Some(member) = self.rooms.members.find_mut(number) else { return false };
         let id = member.id;
-        match self.door.rule(member.pass.as_deref_mut(), peers.now(), len) {
+        match self.door.rule(&mut member.pass, peers.now(), message.payload.len()) {
             Ruling::Pass => return true,
             Ruling::Refuse { retry_after_ms } => {
-                let retry_after_ms = Some(retry_after_ms);
-                let (code, content) = ("rate_limited", TOO_MANY);
-                self.say(
-                    peers,
-                    number,
-                    &Delivery::Error { id: None, code, content, retry_after_ms },
-                );
+                let fault = Fault::rate_limited(TOO_MANY, retry_after_ms);
+                self.tell(peers, number, id_of(message).as_deref(), fault);
             }
             Ruling::Close => {
                 let _ = peers.close(id, CloseCode::POLICY_VIOLATION, TOO_MANY);
@@ -290,7 +297,20 @@ impl Hub {
                 Err(response) => return response,
             }
         }
-        self.metrics.respond(head, &self.guard).unwrap_or_else(|| pages::respond(head))
+        let gate = self.door.gate.as_deref();
+        let response = self.metrics.respond(head, &self.guard, gate);
+        response.unwrap_or_else(|| pages::respond(head))
+    }
+}
+
+/// The id of a command that is not carried out.
+fn id_of(message: Message<'_>) -> Option<Box<RawValue>> {
+    match message.kind {
+        MessageKind::Text => Command::id_of(message.payload).map(ToOwned::to_owned),
+        MessageKind::Binary => match protobuf::command_to_json(message.payload) {
+            Ok(json) => Command::id_of(&json).map(ToOwned::to_owned),
+            Err((id, _)) => id,
+        },
     }
 }
 
@@ -478,7 +498,7 @@ impl<P: Platform> Handler<P> for Hub {
                 }
                 if message.kind != wire.kind() {
                     let _ = peers.close(from, CloseCode::UNSUPPORTED_DATA, wire.reminder());
-                } else if self.may_send(peers, number, message.payload.len()) {
+                } else if self.may_send(peers, number, message) {
                     self.take(peers, number, message);
                 }
             }

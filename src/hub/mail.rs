@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::admin::Slip;
+use super::config::Config;
 use super::delivery::Event;
+use super::door::Door;
 use super::frames::Frames;
 use super::handler::{Hub, Session};
 use super::task::Gathering;
@@ -29,6 +31,8 @@ pub(super) enum Letter {
     Say { to: Vec<To>, sender: Box<str>, content: Box<RawValue> },
     /// Something is asked of all loops.
     Ask(Arc<Gathering>),
+    /// From now on these limits hold.
+    Change { config: Config, door: Arc<Door> },
     /// The answer to a request that was left pending.
     Respond { request: ConnectionId, response: Response },
     /// About the dashboard.
@@ -73,6 +77,7 @@ impl Hub {
                 let part = self.answer(peers, gathering.task());
                 gathering.add(part);
             }
+            Letter::Change { config, door } => (self.config, self.door) = (config, door),
             Letter::Respond { request, response } => {
                 peers.decide(request, Verdict::Respond(response));
             }

@@ -16,6 +16,7 @@ use prometheus::proto::{
 
 use super::api::Counts;
 use super::auth::Refusal;
+use super::limits::{Gate, Limit};
 use super::overload::{self, Guard};
 use super::tallies::Tallies;
 use crate::http::{self, Response};
@@ -65,7 +66,7 @@ impl Metrics {
 
     /// Takes what the hub of a loop has counted so far, in place of what it brought before.
     pub(super) fn publish_tallies(&self, loop_index: usize, tallies: &Tallies) {
-        let mut loops = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loops = lock(&self.tallies);
         if loops.len() <= loop_index {
             loops.resize_with(loop_index + 1, Tallies::default);
         }
@@ -79,14 +80,19 @@ impl Metrics {
     }
 
     /// Answers what is asked about the server itself; nothing else.
-    pub(super) fn respond(&self, head: &http::Request<'_>, guard: &Guard) -> Option<Response> {
+    pub(super) fn respond(
+        &self,
+        head: &http::Request<'_>,
+        guard: &Guard,
+        gate: Option<&Gate>,
+    ) -> Option<Response> {
         let reads = matches!(head.method(), "GET" | "HEAD");
         let response = match head.path() {
             "/metrics" | "/readyz" if !reads => {
                 Response::text(405, "this method is not for this path\n")
                     .header("Allow", "GET, HEAD")
             }
-            "/metrics" => match self.encode(guard) {
+            "/metrics" => match self.encode(guard, gate) {
                 Ok(text) => Response::new(200).body(CONTENT_TYPE, text.into_bytes()),
                 Err(error) => {
                     tracing::error!(%error, "the metrics cannot be written");
@@ -101,7 +107,7 @@ impl Metrics {
     }
 
     /// The numbers of all loops, and of the process, as text.
-    fn encode(&self, guard: &Guard) -> prometheus::Result<String> {
+    fn encode(&self, guard: &Guard, gate: Option<&Gate>) -> prometheus::Result<String> {
         let mut families = {
             let loops = self.loops();
             let mut all = Stats::default();
@@ -112,7 +118,9 @@ impl Metrics {
             families
         };
         families.push(of_api(&self.api));
-        families.extend(of_tokens(&self.tallies.lock().unwrap_or_else(PoisonError::into_inner)));
+        families.push(of_errors(&lock(&self.tallies)));
+        families.extend(gate.map(of_limits));
+        families.extend(of_tokens(&lock(&self.tallies)));
         #[cfg(feature = "tls")]
         families
             .extend(of_tls(self.tls.get().map(|acceptor| acceptor.counts()).unwrap_or_default()));
@@ -122,8 +130,12 @@ impl Metrics {
     }
 
     fn loops(&self) -> MutexGuard<'_, Vec<Stats>> {
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.loops)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is said of all loops together.
@@ -245,6 +257,22 @@ fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
         ),
         counters("throng_loop_turns_total", "Turns of each loop.", turns.collect()),
     ]
+}
+
+fn of_errors(loops: &[Tallies]) -> MetricFamily {
+    let mut all = Tallies::default();
+    loops.iter().for_each(|tallies| all.add(tallies));
+    all.errors.sort_unstable();
+    let codes = all.errors.iter().map(|(code, count)| counter(&[("code", code)], *count));
+    let help = "Commands that were answered with an error, by its code.";
+    counters("throng_errors_total", help, codes.collect())
+}
+
+/// What the door has refused. Counted where all loops meet, so it is never late.
+fn of_limits(gate: &Gate) -> MetricFamily {
+    let met = Limit::ALL.map(|limit| counter(&[("limit", limit.name())], gate.refusals(limit)));
+    let help = "Handshakes that were refused, by the limit that they met.";
+    counters("throng_limits_met_total", help, met.into())
 }
 
 /// What is said of TLS.

@@ -1,8 +1,8 @@
-//! What the hub of one loop counts of tokens.
+//! What the hub of one loop counts of tokens and of errors.
 //!
 //! Owns the numbers. Never prints: [`Metrics`](super::Metrics) does.
 
-/// What has become of tokens after the handshake.
+/// What has become of tokens after the handshake, and of commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tallies {
     /// Connections now that have yet to show one.
@@ -13,6 +13,8 @@ pub(super) struct Tallies {
     pub(super) refreshed: u64,
     /// Tokens that were refused, each code with how often.
     pub(super) refused: Vec<(&'static str, u64)>,
+    /// Commands that were answered with an error, each code with how often.
+    pub(super) errors: Vec<(&'static str, u64)>,
 }
 
 impl Tallies {
@@ -28,12 +30,23 @@ impl Tallies {
         for (code, count) in &other.refused {
             self.add_refused(code, *count);
         }
+        for (code, count) in &other.errors {
+            add(&mut self.errors, code, *count);
+        }
+    }
+
+    pub(super) fn err(&mut self, code: &'static str) {
+        add(&mut self.errors, code, 1);
     }
 
     pub(super) fn add_refused(&mut self, code: &'static str, count: u64) {
-        match self.refused.iter_mut().find(|(other, _)| *other == code) {
-            Some((_, sum)) => *sum += count,
-            None => self.refused.push((code, count)),
-        }
+        add(&mut self.refused, code, count);
+    }
+}
+
+fn add(counts: &mut Vec<(&'static str, u64)>, code: &'static str, count: u64) {
+    match counts.iter_mut().find(|(other, _)| *other == code) {
+        Some((_, sum)) => *sum += count,
+        None => counts.push((code, count)),
     }
 }

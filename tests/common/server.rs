@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Where the program under test is. `THRONG` names another build of it.
-fn program() -> String {
+pub fn program() -> String {
     std::env::var("THRONG").unwrap_or_else(|_| env!("CARGO_BIN_EXE_throng").to_owned())
 }
 
@@ -53,6 +53,13 @@ impl Server {
     pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
         let mut command = Command::new(program());
         command.arg("serve").envs(environment.iter().copied());
+        Server::start(command, flags)
+    }
+
+    /// `throng serve` with these variables in its environment.
+    pub fn serve_with(variables: &[(&str, &str)], flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.arg("serve").envs(variables.iter().copied());
         Server::start(command, flags)
     }
 
@@ -170,6 +177,12 @@ impl Server {
         let mut kill = Command::new("kill");
         let status = kill.arg("-s").arg(name).arg(self.child.id().to_string()).status();
         assert!(status.expect("kill runs").success(), "no {name} could be sent");
+    }
+
+    /// Has it read its settings again.
+    pub fn hang_up(&self) {
+        let status = Command::new("kill").args(["-s", "HUP", &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success(), "no HUP could be sent");
     }
 
     /// Waits until the program has ended by itself.

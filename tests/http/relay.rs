@@ -150,7 +150,7 @@ fn presence_heartbeat_and_made_up_names() {
 
 #[test]
 fn what_cannot_be_understood_is_answered_and_survived() {
-    let server = Server::serve(&[]);
+    let server = Server::serve(&["--max-message", "1000000"]);
     let mut ann = join(&server, "tea", "ann");
     let deep = "[".repeat(100_000);
     // Grammatical, and yet nothing that every reader in the room could take.

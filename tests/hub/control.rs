@@ -1,9 +1,12 @@
 //! The way in from outside, over several loops.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use throng::frame::CloseCode;
-use throng::hub::{ControlError, Task, To, Who};
+use throng::hub::limits::{Gate, HandshakeLimits, Rate, RoomFlows, RoomLimits};
+use throng::hub::{Config, ControlError, Door, Task, To, Who};
 
 use crate::Place;
 use crate::people::wait_until_told;
@@ -121,4 +124,37 @@ fn a_user_can_be_taken_out_of_a_room() {
         assert_eq!(ann.next_of("error")["code"], "not_joined");
     }
     wait_until_told(&mut [bob], 1);
+}
+
+#[test]
+fn limits_change_for_who_is_in_and_who_comes() {
+    let gate = |max| {
+        let limits = HandshakeLimits { connections_per_address_max: max, ..Default::default() };
+        Door { gate: Some(Arc::new(Gate::new(limits))), ..Door::default() }
+    };
+    let before = gate(9);
+    let kept = Door { gate: before.gate.clone(), ..Door::default() };
+    let place = Place::behind(2, Config::default(), before);
+    let mut anns: Vec<_> = (0..4).map(|_| place.person("/ws?name=ann")).collect();
+    let messages = Some(Rate::per_minute(1));
+    let rooms = RoomFlows::new(RoomLimits { messages, bytes: None, rooms_max: 9 });
+    let door = Door { rooms: Some(Arc::new(rooms)), ..gate(4).replacing(&kept) };
+    let config = Config { rooms_max: 1, ..Config::default() };
+    place.control.change(&config, &Arc::new(door)).expect("the loops have room");
+    let mut passed = 0;
+    for ann in &mut anns {
+        ann.has_nothing(); // what comes next is behind the loop's mail
+        assert_eq!(ann.ask_among_news(r#"{"type":"join","room":"a"}"#)["type"], "ok");
+        ann.send(r#"{"type":"join","id":1,"room":"b"}"#);
+        assert_eq!(ann.next_of("error")["code"], "too_many_rooms");
+        ann.send(r#"{"type":"text","id":7,"room":"a","content":1,"echo":false}"#);
+        let told = std::iter::repeat_with(|| ann.read()).find(|told| told["id"] == 7);
+        let told = told.expect("an answer");
+        passed += usize::from(told["type"] == "ok");
+        assert!(told["type"] == "ok" || told["code"] == "rate_limited", "{told}");
+    }
+    assert_eq!(passed, 1, "all loops count a room together");
+    let mut fifth = place.client();
+    fifth.send(crate::common::http::Upgrade::new("/ws").bytes());
+    fifth.expect_answer(429);
 }

@@ -267,15 +267,18 @@ fn refusals_are_logged_as_json_and_a_crowd_of_them_is_summed_up() {
 /// The dashboard and the alert rules ask for nothing that is not there.
 #[test]
 fn what_the_documents_ask_for_is_shown() {
-    let server = Server::serve(&[]);
+    let server = Server::serve(&["--handshake-rate-total", "1000"]);
     let mut refused = RawClient::connect(&server);
     refused.send(Upgrade::new("/nowhere").bytes());
     refused.expect_refusal(&[404]);
+    let mut wrong = RawClient::open(&server, "/ws");
+    wrong.send(Frame::text("no").bytes());
     let mut api = RawClient::connect(&server);
     api.send(http::get("/api/health"));
     api.expect_answer(200);
     let refusals = ("throng_handshakes_refused_total{reason=\"404\"}", 1.0);
-    let samples = await_samples(&server, &[refusals]);
+    let samples =
+        await_samples(&server, &[refusals, ("throng_errors_total{code=\"bad_json\"}", 1.0)]);
     let is_shown = |name: &str| {
         let starts = |key: &String| key.split('{').next() == Some(name);
         samples.keys().any(starts) || samples.contains_key(&format!("{name}_count"))

@@ -108,7 +108,7 @@ impl Hub {
         peers: &mut Peers<Session, P>,
         viewer: ConnectionId,
         id: Option<u64>,
-        Fault { code, content }: Fault,
+        Fault { code, content, .. }: Fault,
     ) {
         self.tell_viewer(peers, viewer, &text(&Error { id, code, content }));
     }

@@ -127,7 +127,7 @@ impl Refusal {
     }
 }
 
-/// The counters of a server, shared by its loops.
+/// The limits of a server and what is counted against them, shared by its loops.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -147,6 +147,11 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Gate {
     limits: HandshakeLimits,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+struct Counters {
     connections: AtomicU32,
     handshakes: SharedBucket,
     addresses: Addresses,
@@ -157,14 +162,21 @@ pub struct Gate {
 impl Gate {
     /// A gate that nobody has passed yet.
     pub fn new(limits: HandshakeLimits) -> Self {
-        Self {
-            addresses: Addresses::new(limits.addresses_max),
-            limits,
+        let counters = Counters {
             connections: AtomicU32::new(0),
             handshakes: SharedBucket::default(),
+            addresses: Addresses::new(limits.addresses_max),
             users: Users::new(),
             refusals: Default::default(),
-        }
+        };
+        Self { limits, counters: Arc::new(counters) }
+    }
+
+    /// The same gate with other limits: who is in stays counted. The table of addresses keeps its
+    /// size.
+    #[must_use]
+    pub fn with_limits(&self, limits: HandshakeLimits) -> Self {
+        Self { limits, counters: Arc::clone(&self.counters) }
     }
 
     /// What it lets in.
@@ -185,19 +197,19 @@ impl Gate {
             let (rate, max) =
                 (limits.rate_per_address.as_ref(), limits.connections_per_address_max);
             let is_counted =
-                self.addresses.enter(known, now, rate, max).map_err(|met| match met {
+                self.counters.addresses.enter(known, now, rate, max).map_err(|met| match met {
                     Met::Rate(wait) => self.refuse(Limit::HandshakesPerAddress, wait),
                     Met::Connections => self.refuse(Limit::ConnectionsPerAddress, ROOM_AFTER),
                 })?;
             network = network.filter(|_| is_counted);
         }
-        let before = self.connections.fetch_add(1, Relaxed);
+        let before = self.counters.connections.fetch_add(1, Relaxed);
         let place = Place { gate: Arc::clone(self), network, user: None }; // counts down if dropped
         if before >= limits.connections_max {
             return Err(self.refuse(Limit::Connections, ROOM_AFTER));
         }
         if let Some(rate) = &limits.rate
-            && let Err(wait) = self.handshakes.take(now, 1, rate)
+            && let Err(wait) = self.counters.handshakes.take(now, 1, rate)
         {
             return Err(self.refuse(Limit::Handshakes, wait));
         }
@@ -205,29 +217,29 @@ impl Gate {
     }
 
     fn refuse(&self, limit: Limit, retry_after: Duration) -> Refusal {
-        self.refusals[limit as usize].fetch_add(1, Relaxed);
+        self.counters.refusals[limit as usize].fetch_add(1, Relaxed);
         Refusal { limit, retry_after }
     }
 
     /// How many connections there are, over all loops.
     pub fn connections(&self) -> u32 {
-        self.connections.load(Relaxed)
+        self.counters.connections.load(Relaxed)
     }
 
     /// How many handshakes have met this limit.
     pub fn refusals(&self, limit: Limit) -> u64 {
-        self.refusals[limit as usize].load(Relaxed)
+        self.counters.refusals[limit as usize].load(Relaxed)
     }
 
     /// How many addresses are known. Looks through the whole table: for metrics.
     pub fn addresses(&self) -> usize {
-        self.addresses.len()
+        self.counters.addresses.len()
     }
 
     /// How many connections were let in without being counted for their address, since the table
     /// was full of addresses that have some.
     pub fn uncounted(&self) -> u64 {
-        self.addresses.uncounted()
+        self.counters.addresses.uncounted()
     }
 }
 
@@ -252,11 +264,11 @@ impl Place {
             return Ok(());
         }
         let gate = &self.gate;
-        if !gate.users.enter(user, gate.limits.connections_per_user_max) {
+        if !gate.counters.users.enter(user, gate.limits.connections_per_user_max) {
             return Err(gate.refuse(Limit::ConnectionsPerUser, ROOM_AFTER));
         }
         if let Some(before) = self.user.replace(Arc::clone(user)) {
-            self.gate.users.leave(&before);
+            self.gate.counters.users.leave(&before);
         }
         Ok(())
     }
@@ -264,12 +276,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.gate.connections.fetch_sub(1, Relaxed);
+        let counters = &self.gate.counters;
+        counters.connections.fetch_sub(1, Relaxed);
         if let Some(network) = self.network {
-            self.gate.addresses.leave(network);
+            counters.addresses.leave(network);
         }
         if let Some(user) = &self.user {
-            self.gate.users.leave(user);
+            counters.users.leave(user);
         }
     }
 }

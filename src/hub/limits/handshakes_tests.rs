@@ -110,7 +110,7 @@ fn connections_of_a_user_are_counted_until_they_end() {
     places.remove(0);
     assert_eq!(places[1].take_user(&ann), Ok(()), "bob is ann now");
     drop(places);
-    assert_eq!((gate.connections(), gate.users.len()), (0, 0));
+    assert_eq!((gate.connections(), gate.counters.users.len()), (0, 0));
 }
 
 #[test]
@@ -169,10 +169,23 @@ fn loops_share_a_gate() {
             });
         }
     });
-    assert_eq!((gate.connections(), gate.users.len()), (0, 0));
+    assert_eq!((gate.connections(), gate.counters.users.len()), (0, 0));
     for last in 0..7 {
         let places: Vec<_> = (0..20).map(|_| gate.enter(addr(last), ms(10_000)).unwrap()).collect();
         assert_eq!(met(gate.enter(addr(last), ms(10_000))).0, Limit::ConnectionsPerAddress);
         drop(places);
     }
+}
+
+#[test]
+fn with_other_limits_who_is_in_stays_counted() {
+    let before = gate(HandshakeLimits::default());
+    let place = before.enter(addr(1), ms(0)).unwrap();
+    let tight = HandshakeLimits { connections_per_address_max: 1, ..HandshakeLimits::default() };
+    let after = Arc::new(before.with_limits(tight));
+    assert_eq!(met(after.enter(addr(1), ms(0))).0, Limit::ConnectionsPerAddress);
+    assert_eq!(before.refusals(Limit::ConnectionsPerAddress), 1, "they count together");
+    drop(place); // it came while the limits were others
+    assert_eq!(after.connections(), 0);
+    assert!(after.enter(addr(1), ms(0)).is_ok());
 }
