@@ -60,6 +60,8 @@ fn as_it_stands_and_with_its_defaults_it_is_good() {
         let set = line.strip_prefix('#').filter(|line| !line.starts_with(' '));
         let Some(set) = set.filter(|line| line.contains(" = ")) else { continue };
         let is_number = set.ends_with(|end: char| end.is_ascii_digit());
+        // A budget that is too small is refused, with its arithmetic.
+        let is_number = is_number && !set.starts_with("memory_budget");
         if has_default || is_number {
             all.push_str(&format!("{set}\n"));
             count += 1;

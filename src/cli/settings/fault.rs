@@ -51,7 +51,7 @@ impl Fault {
 impl Faults {
     /// The same on one line, for a log.
     pub fn line(&self) -> String {
-        self.0.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
+        self.0.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ").replace('\n', " ")
     }
 }
 

@@ -96,9 +96,6 @@ impl<'a> Layers<'a> {
 
     /// What the flag's own parser says of a value.
     fn check(&self, setting: &Setting, value: &str) -> Result<(), String> {
-        if setting.kind == Kind::Whole && value.parse::<i128>().is_err() {
-            return Err(format!("expected a whole number, found {value:?}"));
-        }
         let line = ["throng", &format!("{}={value}", setting.flag)];
         let Err(error) = self.serve.clone().try_get_matches_from(line) else { return Ok(()) };
         // What it wants beside this one is seen when all are together.
@@ -115,6 +112,9 @@ impl<'a> Layers<'a> {
             (_, None) => "is not taken".to_owned(),
         };
         Err(match setting.kind {
+            Kind::Whole if words.starts_with("invalid digit") && value.parse::<i128>().is_err() => {
+                format!("expected a whole number, found {value:?}")
+            }
             // A parser of numbers without a sign has nothing better to say.
             Kind::Whole if value.starts_with('-') => format!("{value} is less than 0"),
             _ if !value.is_empty() && words.trim_start_matches('"').starts_with(value) => words,
