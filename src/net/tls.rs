@@ -249,7 +249,7 @@ impl<S: Stream> TlsStream<S> {
         Err(ErrorKind::ResourceBusy.into())
     }
 
-    /// Keeps what went wrong, for who asks, and counts it.
+    /// Keeps what is wrong with TLS, for who asks, and counts it.
     fn fail(&mut self, error: io::Error) -> io::Error {
         let kind = error.kind();
         if matches!(kind, ErrorKind::InvalidData) {
@@ -257,8 +257,8 @@ impl<S: Stream> TlsStream<S> {
             if let Some(acceptor) = &self.shared.setup.acceptor {
                 acceptor.count_failure();
             }
+            self.fault = Some(Box::new(error));
         }
-        self.fault = Some(Box::new(error));
         kind.into()
     }
 }

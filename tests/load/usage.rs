@@ -9,7 +9,7 @@ fn wrong_usage_has_a_status_of_its_own() {
         (&[], "Usage"),
         (&["echo"], "URL"),
         (&["echo", "ftp://a"], "ws://"),
-        (&["echo", "wss://127.0.0.1:1/"], "TLS, which is not built yet"),
+        (&["echo", "wss://127.0.0.1:1/", "--ca", "missing.pem"], "cannot read missing.pem"),
         (&["echo", url, "-c", "0"], "at least 1"),
         (&["echo", url, "-t", "0"], "number of seconds"),
         (&["echo", url, "--rate", "5", "--depth", "2"], "cannot be used with"),
