@@ -4,6 +4,7 @@
 
 mod connect;
 mod echo;
+mod history;
 mod load;
 mod options;
 mod serve;

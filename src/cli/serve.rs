@@ -16,6 +16,7 @@ use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate};
 use throng::hub::origin::Origins;
 use throng::hub::{Config, Door, Hub, Metrics};
 
+use super::history::HistoryOptions;
 use super::options::ServerOptions;
 use super::serving;
 
@@ -64,6 +65,8 @@ pub struct ServeOptions {
     /// Most rooms that a connection is in.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 100)]
     max_rooms: usize,
+    #[command(flatten)]
+    history: HistoryOptions,
 }
 
 pub fn run(options: &ServeOptions) -> io::Result<()> {
@@ -72,11 +75,20 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
         watch(authenticator, KEYS_PERIOD)?;
     }
     let door = Arc::new(door);
-    let config = Config { rooms_max: options.max_rooms, ..Config::default() };
+    let history = options.history.history();
+    let config = Config { rooms_max: options.max_rooms, history, ..Config::default() };
     let metrics = Metrics::default();
+    let keeper = options.history.keeper()?;
+    if let Some(keeper) = &keeper {
+        metrics.watch(keeper);
+    }
     serving::run(&options.server, |index, mailboxes| {
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
-        hub.behind(Arc::clone(&door)).metrics(&metrics)
+        let hub = hub.behind(Arc::clone(&door)).metrics(&metrics);
+        match &keeper {
+            Some(keeper) => hub.keeping(keeper),
+            None => hub,
+        }
     })
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::history::{Since, Span};
 use super::json;
 
 /// The longest name of a room or a sender, in bytes.
@@ -35,6 +36,14 @@ pub(super) struct Command<'a> {
     #[serde(borrow)]
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) echo: Option<bool>,
+    #[serde(borrow)]
+    since: Option<&'a RawValue>,
+    #[serde(borrow)]
+    limit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
 }
 
 /// As much of a command as must be right to answer it.
@@ -57,6 +66,8 @@ pub(super) enum Kind {
     Direct,
     /// Who is there?
     Presence,
+    /// What was said?
+    History,
     /// Are you there?
     Heartbeat,
 }
@@ -75,6 +86,15 @@ impl Fault {
 
     /// Not everyone could be told: nobody's fault but the server's.
     pub(super) const OVERLOADED: Self = Self::new("overloaded", "not everyone may have got it");
+
+    /// What must be on the disk cannot be written there now.
+    pub(super) const STORE_UNAVAILABLE: Self =
+        Self::new("store_unavailable", "the history of this room cannot be reached now");
+
+    /// Whether it is the client's.
+    pub(super) fn is_of_client(self) -> bool {
+        self != Self::OVERLOADED && self != Self::STORE_UNAVAILABLE
+    }
 }
 
 impl<'a> Command<'a> {
@@ -99,6 +119,7 @@ impl<'a> Command<'a> {
             "text" => Ok(Kind::Text),
             "direct" => Ok(Kind::Direct),
             "presence" => Ok(Kind::Presence),
+            "history" => Ok(Kind::History),
             "heartbeat" => Ok(Kind::Heartbeat),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
         }
@@ -109,10 +130,40 @@ impl<'a> Command<'a> {
         self.id.filter(|id| is_scalar(id))
     }
 
+    /// Up to where the client knows the room.
+    pub(super) fn since(&self) -> Result<Option<Since>, Fault> {
+        let parse = |since: &RawValue| {
+            let fault = Fault::new("bad_command", "since is {\"epoch\":\"..\",\"offset\":N}");
+            Since::parse(since.get()).ok_or(fault)
+        };
+        self.since.map(parse).transpose()
+    }
+
+    /// Which piece of history is asked for.
+    pub(super) fn span(&self) -> Result<Span, Fault> {
+        match (self.before, self.after) {
+            (None, None) => Ok(Span::Newest),
+            (Some(before), None) => Ok(Span::Before(whole(before)?)),
+            (None, Some(after)) => Ok(Span::After(whole(after)?)),
+            (Some(_), Some(_)) => Err(Fault::new("bad_command", "before, or after")),
+        }
+    }
+
+    /// How many messages are asked for.
+    pub(super) fn limit(&self) -> Result<Option<u64>, Fault> {
+        self.limit.map(whole).transpose()
+    }
+
     /// The number of a heartbeat, where it is one.
     pub(super) fn heartbeat_seq(&self) -> Option<u64> {
         self.seq?.get().parse().ok()
     }
+}
+
+/// A whole number that is not negative.
+fn whole(number: &RawValue) -> Result<u64, Fault> {
+    let fault = Fault::new("bad_command", "limit, before and after are whole numbers");
+    number.get().parse().map_err(|_| fault)
 }
 
 /// Whether an id is a number or a short string.

@@ -3,6 +3,8 @@
 //! Owns the hub's own limits and their defaults. The engine's stand in
 //! [`net::Config`](crate::net::Config).
 
+use super::history::History;
+
 /// The hub's own limits.
 ///
 /// ```
@@ -21,10 +23,13 @@ pub struct Config {
     pub presence_max: usize,
     /// Most faults of a connection within a minute; one more gets Close 1008. Default: 100.
     pub faults_per_minute_max: u16,
+    /// What is kept of which room. Default: 100 messages for an hour, in memory.
+    pub history: History,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { rooms_max: 100, presence_max: 500, faults_per_minute_max: 100 }
+        let history = History::default();
+        Self { rooms_max: 100, presence_max: 500, faults_per_minute_max: 100, history }
     }
 }

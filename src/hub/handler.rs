@@ -3,6 +3,7 @@
 //! Owns what each path means, and the life of a member. Other loops hear of what happens here by
 //! mail.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -13,13 +14,16 @@ use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::door::{Door, Pass};
+use super::history::{Keeper, Logs};
 use super::limits::Ruling;
 use super::mail::Mail;
-use super::members::{Home, Member};
+use super::members::Member;
 use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::pages;
+use super::recovery::Inquiry;
 use super::rooms::Rooms;
+use super::waiting::{Awaited, Waiting};
 use crate::frame::CloseCode;
 use crate::handshake::Acceptance;
 use crate::http::Response;
@@ -86,6 +90,13 @@ pub struct Hub {
     pub(super) others: Outbox,
     /// What is being said.
     pub(super) buffer: Vec<u8>,
+    /// The order and the last messages of the rooms whose home this loop is.
+    pub(super) logs: Logs,
+    /// Those who ask about durable rooms that are being read.
+    pub(super) loading: HashMap<Arc<str>, Vec<Inquiry>>,
+    /// Members that wait for an answer.
+    pub(super) waiting: HashMap<u32, Waiting>,
+    pub(super) keeper: Option<Keeper>,
     loop_index: usize,
     metrics: Metrics,
 }
@@ -107,8 +118,27 @@ impl Hub {
     /// The same, with limits of its own.
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
-        let (rooms, door, metrics) = (Rooms::default(), Arc::default(), Metrics::default());
-        Self { config, door, rooms, others, buffer: Vec::new(), loop_index, metrics }
+        let logs = Logs::new(config.history.bytes_max / others.loops());
+        Self {
+            config,
+            door: Arc::default(),
+            rooms: Rooms::default(),
+            others,
+            buffer: Vec::new(),
+            logs,
+            loading: HashMap::new(),
+            waiting: HashMap::new(),
+            keeper: None,
+            loop_index,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Has durable rooms kept; without a keeper nothing can be published there.
+    #[must_use]
+    pub fn keeping(self, keeper: &Keeper) -> Self {
+        keeper.attach(self.others.mailboxes());
+        Self { keeper: Some(keeper.clone()), ..self }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -123,7 +153,12 @@ impl Hub {
     }
 
     /// Carries a command out, or says why not.
-    fn take<P: Platform>(&mut self, peers: &mut Peers<Session, P>, from: u32, message: &[u8]) {
+    pub(super) fn take<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        from: u32,
+        message: &[u8],
+    ) {
         let (id, result) = match Command::parse(message) {
             Ok(command) => (command.id(), self.command(peers, from, &command)),
             Err((id, fault)) => (id, Err(fault)),
@@ -145,7 +180,7 @@ impl Hub {
         let minute = (peers.now().as_secs() / 60) as u16;
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
-        if fault != Fault::OVERLOADED && member.is_at_fault(minute, max) {
+        if fault.is_of_client() && member.is_at_fault(minute, max) {
             tracing::debug!(id = %member.id, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
@@ -275,12 +310,12 @@ impl<P: Platform> Handler<P> for Hub {
         member.pass = pass;
         let member = self.rooms.members.insert(member);
         session.0 = Kind::Member(member);
-        let entered = room.map(|room| self.enter(peers, member, &room));
-        if let (Some(Ok(room)), Some(member)) = (&entered, self.rooms.members.find_mut(member)) {
-            member.home = Home::Room(*room);
-        }
-        self.welcome(peers, member);
-        if let Some(Err(fault)) = entered {
+        let Some(room) = room else {
+            self.welcome(peers, member, None);
+            return;
+        };
+        if let Err(fault) = self.come_in(peers, member, &room, None, Awaited::Welcome) {
+            self.welcome(peers, member, None);
             self.refuse(peers, member, None, fault);
         }
     }
@@ -291,7 +326,10 @@ impl<P: Platform> Handler<P> for Hub {
             (Some(Kind::Member(member)), MessageKind::Text) => {
                 let member = *member;
                 // What comes behind our Close is not heard.
-                if peers.is_open(from) && self.may_send(peers, member, message.payload.len()) {
+                if peers.is_open(from)
+                    && self.may_send(peers, member, message.payload.len())
+                    && (self.waiting.is_empty() || !self.hold(peers, member, message.payload))
+                {
                     self.take(peers, member, message.payload);
                 }
             }
@@ -310,6 +348,7 @@ impl<P: Platform> Handler<P> for Hub {
         _: CloseReason<'_>,
     ) {
         let Kind::Member(number) = session.0 else { return };
+        self.waiting.remove(&number);
         while let Some(member) = self.rooms.members.find(number)
             && let Some(seat) = member.seats.as_slice().last()
         {
@@ -331,6 +370,8 @@ impl<P: Platform> Handler<P> for Hub {
         self.end_expired(peers);
         self.metrics.publish(self.loop_index, peers.stats());
         self.others.tell();
+        self.others.catch_up();
+        self.logs.sweep(peers.unix_ms(), |room| self.rooms.number(room).is_some());
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
     }

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::command::Fault;
 use super::delivery::Event;
 use super::handler::{Hub, Session};
+use super::history::{Done, Position};
+use super::recovery::{Answer, Inquiry};
+use super::sequencer::{Origin, Publish};
 use super::task::Gathering;
 use crate::http::Response;
 use crate::net::{ConnectionId, Peers, Platform, SharedFrame, Verdict};
@@ -21,6 +25,18 @@ pub struct Mail(pub(super) Letter);
 pub(super) enum Letter {
     /// Something was published.
     Frame { to: To, frame: SharedFrame },
+    /// A message of a room whose home this is.
+    Publish(Box<Publish>),
+    /// A message that has its place.
+    Sequenced { room: Arc<str>, position: Position, frame: SharedFrame, without: Option<Origin> },
+    /// What became of a member's message.
+    Published { origin: Origin, id: Option<Box<RawValue>>, result: Result<Position, Fault> },
+    /// Something is asked of a room whose home this is.
+    Inquire(Box<Inquiry>),
+    /// What a room's home says.
+    Answer { by: Origin, answer: Box<Answer> },
+    /// What the store has done.
+    Done(Vec<Done>),
     /// Members of one name have come to a room, or have left it where `change` is negative.
     Presence { room: Arc<str>, name: Arc<str>, change: i64 },
     /// Somebody from outside publishes something.
@@ -45,6 +61,7 @@ pub enum To {
 impl Hub {
     /// Carries a letter out.
     pub(super) fn receive<P: Platform>(&mut self, peers: &mut Peers<Session, P>, letter: Letter) {
+        self.others.catch_up();
         match letter {
             Letter::Frame { to, frame } => self.deliver(peers, &to, &frame, None),
             Letter::Presence { room, name, change } => {
@@ -56,10 +73,19 @@ impl Hub {
             }
             Letter::Say { to, sender, content } => {
                 for to in &to {
-                    let frame = self.text_frame(peers, to, &sender, &content);
-                    self.publish(peers, to, &frame, None);
+                    self.say_from_outside(peers, to, &sender, &content);
                 }
             }
+            Letter::Publish(publish) => self.sequence(peers, *publish),
+            Letter::Sequenced { room, position, frame, without } => {
+                self.receive_sequenced(peers, room, position, &frame, without);
+            }
+            Letter::Published { origin, id, result } => {
+                self.acknowledge(peers, origin, id.as_deref(), result);
+            }
+            Letter::Inquire(inquiry) => self.receive_inquiry(peers, *inquiry),
+            Letter::Answer { by, answer } => self.answered(peers, by, *answer),
+            Letter::Done(done) => self.receive_done(peers, done),
             Letter::Ask(gathering) => {
                 let part = self.answer(peers, gathering.task());
                 gathering.add(part);

@@ -3,7 +3,8 @@
 //! Owns the last numbers of each loop, and their names in the Prometheus text format. Never counts:
 //! the loops do, and bring what they have about once a second.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
@@ -12,6 +13,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::history::Keeper;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
 
@@ -34,6 +36,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
+    keeper: Arc<OnceLock<Keeper>>,
 }
 
 impl Metrics {
@@ -44,6 +47,11 @@ impl Metrics {
             loops.resize_with(loop_index + 1, Stats::default);
         }
         loops[loop_index].clone_from(stats);
+    }
+
+    /// Tells of the store too: `/readyz` is 503 while durable rooms cannot be used.
+    pub fn watch(&self, keeper: &Keeper) {
+        self.keeper.get_or_init(|| keeper.clone());
     }
 
     /// Answers what is asked about the server itself; nothing else.
@@ -62,7 +70,10 @@ impl Metrics {
                 }
             },
             // A loop that stops answers every request with 503 itself.
-            "/readyz" => Response::text(200, "ready\n"),
+            "/readyz" => match self.keeper.get().and_then(Keeper::reason) {
+                Some(reason) => Response::text(503, format!("not ready: store: {reason}\n")),
+                None => Response::text(200, "ready\n"),
+            },
             _ => return None,
         };
         Some(response.header("Cache-Control", "no-store"))
@@ -76,6 +87,7 @@ impl Metrics {
             loops.iter().for_each(|stats| all.add(stats));
             let mut families = of_all(&all);
             families.extend(of_each(&loops));
+            families.extend(self.keeper.get().into_iter().flat_map(of_store));
             families
         };
         families.extend(ProcessCollector::for_self().collect());
@@ -158,6 +170,36 @@ fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
             lags.collect(),
         ),
         counters("throng_loop_turns_total", "Turns of each loop.", turns.collect()),
+    ]
+}
+
+/// What is said of the store of durable rooms.
+fn of_store(keeper: &Keeper) -> [MetricFamily; 6] {
+    let stats = keeper.stats();
+    let up = f64::from(u8::from(keeper.reason().is_none()));
+    let seconds = |time: Duration| {
+        let mut counter = Counter::default();
+        counter.set_value(time.as_secs_f64());
+        let mut metric = Metric::default();
+        metric.set_counter(counter);
+        metric
+    };
+    let one = |value| vec![counter(&[], value)];
+    [
+        gauges("throng_store_up", "Whether the store can be used.", vec![gauge(&[], up)]),
+        counters("throng_store_commits_total", "Transactions.", one(stats.commits)),
+        counters("throng_store_messages_total", "Messages written.", one(stats.messages)),
+        counters("throng_store_failures_total", "Operations that failed.", one(stats.failures)),
+        counters(
+            "throng_store_commit_seconds_total",
+            "How long the transactions took.",
+            vec![seconds(stats.commit_time)],
+        ),
+        gauges(
+            "throng_store_queue_bytes",
+            "What waits for the store, in bytes.",
+            vec![gauge(&[], stats.waiting_bytes as f64)],
+        ),
     ]
 }
 
