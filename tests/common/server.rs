@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Where the program under test is. `THRONG` names another build of it.
-fn program() -> String {
+pub fn program() -> String {
     std::env::var("THRONG").unwrap_or_else(|_| env!("CARGO_BIN_EXE_throng").to_owned())
 }
 
@@ -52,7 +52,7 @@ impl Server {
         Server::start(command, flags)
     }
 
-    fn start(mut command: Command, flags: &[&str]) -> Server {
+    pub fn start(mut command: Command, flags: &[&str]) -> Server {
         command.args(["--listen", "127.0.0.1:0"]).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
