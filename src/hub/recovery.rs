@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::command::Fault;
 use super::handler::{Hub, Session};
-use super::history::{Epoch, Kept, Op, Page, PageMax, Position, Since, Span};
+use super::history::{Epoch, Kept, Op, Page, PageMax, Position, Reading, Since, Span};
 use super::mail::Letter;
 use super::sequencer::Origin;
 use crate::net::{Peers, Platform};
@@ -104,7 +104,7 @@ impl Hub {
             let parked = self.loading.entry(Arc::clone(room)).or_default();
             if parked.is_empty() {
                 let (room, span) = (Arc::clone(room), Span::Newest);
-                let load = Op::Read { room, span, max, oldest_ms, inquiry: None };
+                let load = Op::Read(Reading { room, span, max, oldest_ms, inquiry: None });
                 if let Err(fault) = keeper.put(own, load) {
                     self.loading.remove(&inquiry.room);
                     return Some(inquiry.ask.refused(fault));
@@ -126,7 +126,7 @@ impl Hub {
         let (room, max) = (Arc::clone(room), PageMax { messages, bytes: PAGE_BYTES_MAX });
         let ask = *ask;
         let inquiry = Some(Box::new(inquiry));
-        let put = keeper.put(own, Op::Read { room, span, max, oldest_ms, inquiry });
+        let put = keeper.put(own, Op::Read(Reading { room, span, max, oldest_ms, inquiry }));
         put.err().map(|fault| ask.refused(fault))
     }
 

@@ -22,9 +22,9 @@ mkdirSync(SCREENSHOTS, { recursive: true });
 
 export class Server {
   // Starts `throng serve` and waits for the line that says where it listens.
-  static async start(port = 0) {
+  static async start(port = 0, flags = []) {
     const server = new Server();
-    server.process = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${port}`],
+    server.process = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${port}`, ...flags],
       { stdio: ['ignore', 'pipe', 'inherit'] });
     server.ended = new Promise((resolve) => { server.process.once('close', resolve); });
     const line = await new Promise((resolve, reject) => {

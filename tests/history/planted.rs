@@ -42,11 +42,13 @@ fn acked(trial: &mut Trial) -> (&mut u64, &mut u64) {
     }
 }
 
+fn has_missed(event: &Event) -> bool {
+    matches!(event, Event::Joined { joined, .. } if joined.messages.len() >= 3)
+}
+
 /// An answer with at least three messages that were missed.
 fn recovered(trial: &mut Trial) -> &mut Joined {
-    let is =
-        |event: &Event| matches!(event, Event::Joined { joined, .. } if joined.messages.len() >= 3);
-    let (client, at) = place(trial, is);
+    let (client, at) = place(trial, has_missed);
     match &mut trial.clients[client][at] {
         Event::Joined { joined, .. } => joined,
         other => panic!("{other:?}"),
@@ -186,8 +188,7 @@ const RECOVERY: [Plant; 8] = [
         joined.messages.pop();
     }),
     ("what was recovered comes live again", |trial| {
-        let is = |event: &Event| matches!(event, Event::Joined { joined, .. } if joined.messages.len() >= 3);
-        let (client, at) = place(trial, is);
+        let (client, at) = place(trial, has_missed);
         if let Event::Joined { room, joined } = trial.clients[client][at].clone() {
             let (offset, id) = joined.messages[joined.messages.len() - 1];
             trial.clients[client].insert(at + 1, Event::Seen { room, id, offset });

@@ -91,8 +91,19 @@ pub(super) struct Waiting {
 pub(in crate::hub) enum Op {
     /// Write a message.
     Append(Publish),
-    /// Read a piece of a history: for an inquiry, or for the log of the room.
-    Read { room: Arc<str>, span: Span, max: PageMax, oldest_ms: u64, inquiry: Option<Box<Inquiry>> },
+    /// Read a piece of a history.
+    Read(Reading),
+}
+
+/// A piece of a history to be read.
+#[derive(Debug)]
+pub(in crate::hub) struct Reading {
+    pub(in crate::hub) room: Arc<str>,
+    pub(in crate::hub) span: Span,
+    pub(in crate::hub) max: PageMax,
+    pub(in crate::hub) oldest_ms: u64,
+    /// Who asks; else it is for the log of the room.
+    pub(in crate::hub) inquiry: Option<Box<Inquiry>>,
 }
 
 /// Something that the store has done.
@@ -229,7 +240,7 @@ impl Op {
         OVERHEAD_BYTES
             + match self {
                 Self::Append(publish) => publish.bytes(),
-                Self::Read { room, .. } => room.len(),
+                Self::Read(reading) => reading.room.len(),
             }
     }
 }

@@ -339,6 +339,12 @@ mod tests {
         logs.sequence(&room.into(), keep, epoch, now_ms, make).0.offset
     }
 
+    fn say_often(logs: &mut Logs, room: &str, keep: &Keep, count: u64) {
+        for n in 1..=count {
+            assert_eq!(say(logs, room, keep, 0), n);
+        }
+    }
+
     fn offsets(page: &Page) -> Vec<u64> {
         page.messages.iter().map(|kept| kept.offset).collect()
     }
@@ -378,7 +384,7 @@ mod tests {
     fn pages_go_both_ways() {
         let mut logs = Logs::new(1 << 20);
         let keep = Keep { messages_max: 6, ..Keep::default() };
-        (0..8).for_each(|_| drop(say(&mut logs, "a", &keep, 0)));
+        say_often(&mut logs, "a", &keep, 8);
         let mut page = |span| {
             let page = logs.page("a", span, MAX, 0).unwrap();
             (offsets(&page), page.has_more)
@@ -396,7 +402,7 @@ mod tests {
     #[test]
     fn a_page_holds_to_its_bytes_but_is_never_empty() {
         let mut logs = Logs::new(1 << 20);
-        (0..4).for_each(|_| drop(say(&mut logs, "a", &Keep::default(), 0)));
+        say_often(&mut logs, "a", &Keep::default(), 4);
         let page = |logs: &mut Logs, bytes| {
             let max = PageMax { messages: 9, bytes };
             let page = logs.page("a", Span::After(0), max, 0).unwrap();
@@ -435,7 +441,7 @@ mod tests {
         let mut logs = Logs::new(1 << 20);
         let keep = Keep { age: Duration::from_millis(10), ..Keep::default() };
         for room in ["a", "b"] {
-            (0..3).for_each(|_| drop(say(&mut logs, room, &keep, 0)));
+            say_often(&mut logs, room, &keep, 3);
         }
         assert_eq!(logs.since("a", since(0), 10).map(|found| found.len()), Some(3));
         logs.sweep(10, |room| room == "a");
@@ -463,7 +469,7 @@ mod tests {
         check(&logs);
         // One room alone keeps its newest.
         let mut logs = Logs::new(1000);
-        (0..50).for_each(|_| drop(say(&mut logs, "a", &Keep::default(), 0)));
+        say_often(&mut logs, "a", &Keep::default(), 50);
         assert_eq!(logs.since("a", since(48), 0).map(|found| found.len()), Some(2));
         assert!(logs.since("a", since(0), 0).is_none());
         check(&logs);

@@ -32,6 +32,6 @@ pub use rules::{History, Keep, Rule};
 pub use sqlite::SqliteStore;
 pub use store::{Entry, Row, Rows, Store, StoreError};
 
-pub(super) use keeper::{Done, Op, What};
+pub(super) use keeper::{Done, Op, Reading, What};
 pub(super) use log::Logs;
 pub(super) use place::{Kept, Page, PageMax, Since};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 
-use super::keeper::{Done, Op, Shared, Waiting, What};
+use super::keeper::{Done, Op, Reading, Shared, Waiting, What};
 use super::{Entry, History, Kept, Page, Position, Row, Rows, Store, StoreError};
 use crate::hub::command::Fault;
 use crate::hub::delivery::Delivery;
@@ -111,7 +111,7 @@ impl<'a, S: Store, O: FnMut() -> Result<S, StoreError>> Writer<'a, S, O> {
 
     fn read(&mut self, Waiting { loop_index, op, share }: Waiting) -> (usize, Done) {
         let what = match op {
-            Op::Read { room, span, max, oldest_ms, inquiry } => {
+            Op::Read(Reading { room, span, max, oldest_ms, inquiry }) => {
                 let read = |store: &mut S| {
                     let rows = store.read(&room, span, max.messages, max.bytes, oldest_ms)?;
                     page(&room, rows)

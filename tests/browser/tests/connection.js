@@ -1,6 +1,9 @@
 // What happens when the server goes, comes back, refuses or floods.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Server, eventually, freePort, online, people, quiet, said, say, scripted, state, unsent }
   from '../support.js';
 
@@ -31,6 +34,32 @@ export const connection = {
       assert((await said(ann)).includes('before'), 'what was said before is still there');
     } finally {
       await tabs.server.stop();
+    }
+  },
+
+  async 'what was said while a page was away is shown when it is back'({ tabs }) {
+    const port = await freePort();
+    const folder = mkdtempSync(join(tmpdir(), 'throng-'));
+    const flags = ['--history-db', join(folder, 'throng.db'), '--durable', 'kept*'];
+    tabs.server = await Server.start(port, flags);
+    const ann = await tabs.join('kept', 'ann', { prepare: longWaits });
+    await say(ann, 'before');
+    await eventually(() => said(ann), ['before']);
+    await tabs.server.stop('SIGKILL');
+    await ann.getByText(/^Reconnecting in [2-9] s$/).waitFor({ timeout: 20_000 });
+    tabs.server = await Server.start(port, flags);
+    try {
+      const bob = await tabs.join('kept', 'bob');
+      for (const text of ['missed one', 'missed two']) await say(bob, text);
+      await eventually(() => said(bob), ['missed one', 'missed two']);
+      await ann.getByRole('button', { name: 'Reconnect now' }).click();
+      await online(ann);
+      await say(bob, 'live');
+      await eventually(() => said(ann), ['before', 'missed one', 'missed two', 'live']);
+      assert(!(await quiet(ann)).includes('Back again'), 'nothing is missing');
+    } finally {
+      await tabs.server.stop();
+      rmSync(folder, { recursive: true });
     }
   },
 
