@@ -362,7 +362,7 @@ export class Throng {
     this.#socket.send(`{"id":${id},${text}}`);
   }
 
-  #answer({ type, id, code, content, ...answer }) {
+  #answer({ type, id, code, content, messages, ...answer }) {
     const command = this.#pending.get(id);
     const error = type === 'error' && new ThrongError(code, content);
     if (!command) {
@@ -378,9 +378,9 @@ export class Throng {
       return;
     }
     if (asked === 'join' && this.#rooms.has(room)) {
-      this.#joined({ ...answer, room }, command.again);
+      this.#joined({ ...answer, room, messages }, command.again);
     }
-    command.resolve(answer);
+    command.resolve(asked === 'history' ? { ...answer, messages } : answer);
   }
 
   #refuseQueued(applies, code, message) {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Server, eventually, freePort, online, people, quiet, said, say, scripted, state, unsent }
-  from '../support.js';
+import { Server, eventually, freePort, member, online, people, quiet, said, say, scripted, state,
+  unsent } from '../support.js';
 
 const longWaits = (page) => page.addInitScript(() => { Math.random = () => 0.999; });
 
@@ -49,12 +49,12 @@ export const connection = {
     await ann.getByText(/^Reconnecting in [2-9] s$/).waitFor({ timeout: 20_000 });
     tabs.server = await Server.start(port, flags);
     try {
-      const bob = await tabs.join('kept', 'bob');
-      for (const text of ['missed one', 'missed two']) await say(bob, text);
-      await eventually(() => said(bob), ['missed one', 'missed two']);
-      await ann.getByRole('button', { name: 'Reconnect now' }).click();
-      await online(ann);
-      await say(bob, 'live');
+      const bob = await member(tabs.server, 'kept', 'bob');
+      for (const text of ['missed one', 'missed two']) bob.say(text);
+      const texts = () => bob.received.filter(({ type }) => type === 'text').length;
+      await eventually(texts, 2);
+      await online(ann, 40_000);
+      bob.say('live');
       await eventually(() => said(ann), ['before', 'missed one', 'missed two', 'live']);
       assert(!(await quiet(ann)).includes('Back again'), 'nothing is missing');
     } finally {
