@@ -40,3 +40,5 @@ pub mod http;
 pub mod hub;
 pub mod net;
 pub mod proto;
+#[cfg(feature = "tls")]
+pub mod tls;

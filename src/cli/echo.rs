@@ -2,16 +2,16 @@
 //!
 //! Owns nothing: each message goes back as it came.
 
-use throng::net::{ConnectionId, Handler, Message, Peers};
+use throng::net::{ConnectionId, Handler, Message, Peers, Platform};
 
 #[derive(Debug)]
 pub struct Echo;
 
-impl Handler for Echo {
+impl<P: Platform> Handler<P> for Echo {
     type Session = ();
     type Mail = ();
 
-    fn message(&mut self, peers: &mut Peers<()>, from: ConnectionId, message: Message<'_>) {
+    fn message(&mut self, peers: &mut Peers<(), P>, from: ConnectionId, message: Message<'_>) {
         // A peer that is gone, or reads too slowly, is told by its close.
         let _ = peers.send(from, message);
     }

@@ -9,6 +9,7 @@ mod load;
 mod options;
 mod serve;
 mod serving;
+mod tls;
 mod token;
 
 use std::io::{self, IsTerminal};
@@ -56,7 +57,10 @@ pub fn run() -> io::Result<()> {
     }
     match throng.command {
         Command::Serve(options) => serve::run(&options),
-        Command::Echo(options) => serving::run(&options, |_, _| echo::Echo),
+        Command::Echo(options) => {
+            let tls = options.tls.setup()?;
+            serving::run(&options, tls.as_ref(), |_, _| echo::Echo)
+        }
         Command::Connect(options) => connect::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Token(options) => token::run(&options),

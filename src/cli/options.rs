@@ -9,6 +9,8 @@ use clap::{Args, ValueEnum};
 use throng::extension::{self, Mode};
 use throng::net::Config;
 
+use super::tls::TlsOptions;
+
 /// The windows that zlib can deflate with, in bits.
 const WINDOW_BITS: RangeInclusive<i64> = 9..=15;
 
@@ -38,6 +40,8 @@ pub struct ServerOptions {
     /// Every connection begins with a PROXY header, version 1 or 2, which says whose it is.
     #[arg(long)]
     proxy_protocol: bool,
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// Longest message, in bytes; a longer one gets Close 1009.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_message: u64,

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use clap::Args;
 use throng::hub::address::{TrustedNetwork, TrustedProxies};
-use throng::hub::auth::{AuthConfig, Authenticator, Issuer, watch};
+use throng::hub::auth::{ApiKeys, AuthConfig, Authenticator, Issuer, watch};
 use throng::hub::limits::{FlowLimits, Gate, HandshakeLimits, Rate};
 use throng::hub::origin::Origins;
-use throng::hub::{Config, Door, Hub, Metrics};
+use throng::hub::{ApiPace, Config, Door, Hub, Metrics};
 
 use super::history::HistoryOptions;
 use super::options::ServerOptions;
@@ -38,6 +38,13 @@ pub struct ServeOptions {
     /// Let nobody in without a token: 401.
     #[arg(long, help_heading = "Who comes in")]
     require_token: bool,
+    /// Let who shows no token in the handshake send it as the first message, within 10 s; needs
+    /// --require-token.
+    #[arg(long, help_heading = "Who comes in")]
+    first_message_token: bool,
+    /// Refuse a token after the upgrade, by Close 1008 with the reason, which a page can read.
+    #[arg(long, help_heading = "Who comes in")]
+    refuse_after_upgrade: bool,
     /// Audience that a token may be for. May be given more than once.
     #[arg(long, value_name = "NAME", help_heading = "Who comes in")]
     audience: Vec<String>,
@@ -49,6 +56,20 @@ pub struct ServeOptions {
     /// 10.0.0.0/8. May be given more than once.
     #[arg(long, value_name = "CIDR", help_heading = "Who comes in")]
     trust_proxy: Vec<TrustedNetwork>,
+    /// Key that opens the HTTP API at /api, at least 16 bytes: `Authorization: Bearer KEY`. May be
+    /// given more than once.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "THRONG_API_KEY",
+        hide_env_values = true,
+        help_heading = "HTTP API"
+    )]
+    api_key: Vec<String>,
+    /// Most requests to the HTTP API, a second; more get 429.
+    #[arg(long, value_name = "N", help_heading = "HTTP API", default_value_t = 10_000,
+        value_parser = 1..=1_000_000)]
+    api_rate: i64,
     /// Most connections of an address (of IPv6: a /64); one more gets 429.
     #[arg(long, value_name = "N", help_heading = "Limits", value_parser = 1..=i64::from(u32::MAX))]
     max_connections_per_ip: Option<i64>,
@@ -77,12 +98,16 @@ pub fn run(options: &ServeOptions) -> io::Result<()> {
     let door = Arc::new(door);
     let history = options.history.history();
     let config = Config { rooms_max: options.max_rooms, history, ..Config::default() };
+    let tls = options.server.tls.setup()?;
     let metrics = Metrics::default();
     let keeper = options.history.keeper()?;
     if let Some(keeper) = &keeper {
         metrics.watch(keeper);
     }
-    serving::run(&options.server, |index, mailboxes| {
+    if let Some(acceptor) = tls.as_ref().and_then(|setup| setup.acceptor.as_ref()) {
+        metrics.watch_tls(acceptor);
+    }
+    serving::run(&options.server, tls.as_ref(), |index, mailboxes| {
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
         let hub = hub.behind(Arc::clone(&door)).metrics(&metrics);
         match &keeper {
@@ -101,10 +126,17 @@ impl ServeOptions {
             gate: self.gate(),
             flow: self.flow(),
             authenticator: self.authenticator()?,
+            api_keys: (!self.api_key.is_empty())
+                .then(|| ApiKeys::new(&self.api_key))
+                .transpose()?,
+            api_pace: count(Some(self.api_rate)).map(rate).map(ApiPace::new).unwrap_or_default(),
         })
     }
 
     fn authenticator(&self) -> Result<Option<Arc<Authenticator>>, Box<dyn Error + Send + Sync>> {
+        if self.first_message_token && !self.require_token {
+            return Err("--first-message-token needs --require-token".into());
+        }
         let secret = self.jwt_secret_file.iter().map(Issuer::secret_file);
         let issuers: Vec<_> = secret.chain(self.jwks.iter().map(Issuer::jwks)).collect();
         if issuers.is_empty() {
@@ -116,6 +148,8 @@ impl ServeOptions {
         }
         let mut config = AuthConfig::new(issuers);
         config.requires_token = self.require_token;
+        config.takes_first_message = self.first_message_token;
+        config.refuses_after_upgrade = self.refuse_after_upgrade;
         config.audience.clone_from(&self.audience);
         Ok(Some(Arc::new(Authenticator::new(config)?)))
     }

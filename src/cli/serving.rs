@@ -8,14 +8,19 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use throng::net::{Handler, Mailboxes, Server, Stopper};
+use throng::net::{Handler, Mailboxes, Os, Server, Stopper, Tls, TlsSetup};
 
 use super::options::ServerOptions;
 
-pub fn run<H: Handler>(
+/// Serves, with TLS where there is a setup for it.
+pub fn run<M, H>(
     options: &ServerOptions,
-    make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
-) -> io::Result<()> {
+    tls: Option<&TlsSetup>,
+    make: impl Fn(usize, &Mailboxes<M>) -> H + Sync,
+) -> io::Result<()>
+where
+    H: Handler<Os, Mail = M> + Handler<Tls, Mail = M>,
+{
     let mut builder = Server::builder()
         .loops(options.loops as usize)
         .reuse_port(options.reuse_port)
@@ -29,11 +34,15 @@ pub fn run<H: Handler>(
     })?;
     stop_on_signals(server.stopper())?;
     let mut out = io::stdout();
+    let scheme = if tls.is_some() { "https" } else { "http" };
     for addr in server.local_addrs() {
-        writeln!(out, "listening on http://{addr}")?;
+        writeln!(out, "listening on {scheme}://{addr}")?;
     }
     out.flush()?;
-    server.run(make)
+    match tls {
+        Some(setup) => server.run_tls(setup, make),
+        None => server.run(make),
+    }
 }
 
 /// Stops at the first SIGINT or SIGTERM, and ends at once at the second.

@@ -15,6 +15,8 @@ use crate::extension::{self, Mode};
 use crate::handshake::ClientRequest;
 use crate::http::HeadLimits;
 use crate::proto::{Role, Settings};
+#[cfg(feature = "tls")]
+use crate::tls::Connector;
 
 /// Headers that say who somebody is: they go to one origin only.
 const CREDENTIALS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
@@ -48,6 +50,8 @@ pub struct Connect {
     body_bytes_max: usize,
     settings: Settings,
     compression: extension::Config,
+    #[cfg(feature = "tls")]
+    connector: Option<Connector>,
 }
 
 /// Header lines to be sent. What they hold may be secret.
@@ -61,7 +65,7 @@ impl std::fmt::Debug for Headers {
 }
 
 impl Connect {
-    /// A connection to a `ws://` URL.
+    /// A connection to a `ws://` URL, or a `wss://` one where TLS is built in.
     pub fn to(url: &str) -> Self {
         Self {
             url: Url::parse(url),
@@ -75,6 +79,8 @@ impl Connect {
             body_bytes_max: 64 << 10,
             settings: Settings::new(Role::Client),
             compression: extension::Config::new(Mode::Off),
+            #[cfg(feature = "tls")]
+            connector: None,
         }
     }
 
@@ -178,6 +184,14 @@ impl Connect {
         self
     }
 
+    /// Whom to trust where the URL is `wss://`. Default: whom the system trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, connector: &Connector) -> Self {
+        self.connector = Some(connector.clone());
+        self
+    }
+
     pub(super) const fn times(&self) -> &Times {
         &self.times
     }
@@ -215,10 +229,17 @@ impl Connect {
     ) -> Result<Result<Client, Answer>, ClientError> {
         let proxy = self.proxy.clone().transpose()?;
         let request = self.request(url, with_credentials)?;
+        #[cfg(not(feature = "tls"))]
         if url.is_secure() {
             return Err(ClientError::TlsNotBuilt);
         }
+        #[cfg(feature = "tls")]
+        let connector = url.is_secure().then(|| self.connector()).transpose()?;
         let (mut transport, turn) = dial::dial(url, proxy.as_ref(), &self.limits, deadline)?;
+        #[cfg(feature = "tls")]
+        if let Some(connector) = connector {
+            transport.secure(&connector, url.host(), deadline)?;
+        }
         let limits = Limits {
             head: &self.limits,
             body_bytes_max: self.body_bytes_max,
@@ -234,6 +255,13 @@ impl Connect {
                 Ok(Ok(Client::new(transport, opened, settings, times, compression)))
             }
         }
+    }
+
+    /// Whom to trust: whom the system trusts, where nothing else was said.
+    #[cfg(feature = "tls")]
+    fn connector(&self) -> Result<Connector, ClientError> {
+        let connector = self.connector.clone().map_or_else(Connector::system, Ok);
+        connector.map_err(|error| ClientError::TlsSetup(Box::new(error)))
     }
 
     /// The request, with a fresh nonce. It is made before anything is connected, so that what may

@@ -17,9 +17,16 @@ pub enum ClientError {
     /// The URL is none; nothing was connected.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// The URL is `wss://`.
-    #[error("wss:// needs TLS, which is not built yet")]
+    /// The URL is `wss://`, and this build has no TLS.
+    #[error("wss:// needs TLS, which this build does not have")]
     TlsNotBuilt,
+    /// TLS cannot be set up here: there is nobody to trust. Nothing was connected.
+    #[error("no TLS: {0}")]
+    TlsSetup(Box<dyn Error + Send + Sync>),
+    /// The server is not whom it should be, by its certificate, or does not speak TLS as this
+    /// client does.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(io::Error),
     /// A header, a subprotocol or an extension offer may not be sent; nothing was connected.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -122,6 +129,7 @@ impl ClientError {
                 Culprit::Network
             }
             Self::Head(_)
+            | Self::Tls(_)
             | Self::Answer(_)
             | Self::Extension(_)
             | Self::Refused(_)
@@ -130,7 +138,7 @@ impl ClientError {
             | Self::Protocol(_)
             | Self::Timeout(Step::Handshake | Step::Close) => Culprit::Server,
             Self::Timeout(Step::Turn) => Culprit::Caller,
-            Self::Random => Culprit::System,
+            Self::Random | Self::TlsSetup(_) => Culprit::System,
         }
     }
 
@@ -143,6 +151,8 @@ impl ClientError {
             }
             Self::Url(_)
             | Self::TlsNotBuilt
+            | Self::TlsSetup(_)
+            | Self::Tls(_)
             | Self::Request(_)
             | Self::Proxy(_)
             | Self::Resolve { .. }

@@ -43,6 +43,8 @@ mod output;
 mod proxy;
 mod reconnect;
 mod reconnecting;
+#[cfg(feature = "tls")]
+mod secured;
 mod transport;
 mod url;
 

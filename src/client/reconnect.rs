@@ -89,6 +89,7 @@ impl Ending {
             ClientError::Proxy(ProxyError::Refused(status)) => Self::Refused(*status),
             ClientError::Proxy(ProxyError::Head(_) | ProxyError::Surplus)
             | ClientError::Head(_)
+            | ClientError::Tls(_)
             | ClientError::Answer(_)
             | ClientError::Extension(_)
             | ClientError::TooManyRedirects
@@ -97,6 +98,7 @@ impl Ending {
             ClientError::Proxy(ProxyError::Url)
             | ClientError::Url(_)
             | ClientError::TlsNotBuilt
+            | ClientError::TlsSetup(_)
             | ClientError::Request(_)
             | ClientError::Random => Self::Impossible,
         })

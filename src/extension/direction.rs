@@ -19,6 +19,7 @@ pub struct Direction(u8);
 /// Beside the window bits, which need four.
 const KEEPS_CONTEXT: u8 = 0x10;
 const COUNTED: u8 = 0x20;
+const LIMITED: u8 = 0x40;
 
 impl Direction {
     /// Nothing is compressed.
@@ -47,6 +48,22 @@ impl Direction {
     /// Whether it has the mark.
     pub const fn is_counted(self) -> bool {
         self.0 & COUNTED != 0
+    }
+
+    /// The same, with a mark that only short messages are taken for now.
+    pub const fn limited(self) -> Self {
+        Self(self.0 | LIMITED)
+    }
+
+    /// The same without that mark.
+    pub const fn unlimited(self) -> Self {
+        Self(self.0 & !LIMITED)
+    }
+
+    /// Whether it has that mark.
+    #[inline]
+    pub const fn is_limited(self) -> bool {
+        self.0 & LIMITED != 0
     }
 
     /// Whether messages may be compressed.

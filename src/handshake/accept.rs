@@ -21,12 +21,15 @@ pub struct Acceptance {
     subprotocol: Option<Cow<'static, str>>,
     extensions: Option<String>,
     headers: HeaderLines,
+    is_plain: bool,
+    is_limited: bool,
 }
 
 impl Acceptance {
     /// No subprotocol and no headers.
     pub const fn new() -> Self {
-        Self { subprotocol: None, extensions: None, headers: HeaderLines::new() }
+        let headers = HeaderLines::new();
+        Self { subprotocol: None, extensions: None, headers, is_plain: false, is_limited: false }
     }
 
     /// The subprotocol that was chosen. One that is not a token is dropped: no client can have
@@ -49,6 +52,32 @@ impl Acceptance {
         let is_sound = fields::is_field_value(extensions.as_bytes());
         self.extensions = is_sound.then_some(extensions);
         self
+    }
+
+    /// Agrees to no extension: for a peer that is yet to show who it is, of which nothing is to be
+    /// inflated.
+    #[must_use]
+    pub const fn without_extensions(mut self) -> Self {
+        self.is_plain = true;
+        self
+    }
+
+    /// Whether no extension is agreed to, whatever is offered.
+    pub const fn is_without_extensions(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Takes messages of at most [`LIMITED_BYTES_MAX`](crate::proto::LIMITED_BYTES_MAX) until
+    /// [`Peers::lift_limit`](crate::net::Peers::lift_limit).
+    #[must_use]
+    pub const fn limited(mut self) -> Self {
+        self.is_limited = true;
+        self
+    }
+
+    /// Whether only short messages are taken for now.
+    pub const fn is_limited(&self) -> bool {
+        self.is_limited
     }
 
     /// Adds a header. Dropped are a line that [`HeaderLines::push`] refuses, and the headers that

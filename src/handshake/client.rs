@@ -98,6 +98,11 @@ impl ClientRequest {
         })
     }
 
+    /// The host that it is for, with its port where that was given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Offers one more subprotocol, after those that are preferred (RFC 6455, section 4.1, item
     /// 10).
     ///

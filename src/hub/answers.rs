@@ -2,6 +2,7 @@
 //!
 //! Owns how a task is carried out on one loop. Never knows what the others say.
 
+use super::auth::{Refusal, Revocation};
 use super::delivery::{Delivery, Event};
 use super::handler::{Hub, Session};
 use super::members::Member;
@@ -51,6 +52,9 @@ impl Hub {
                 let count = self.unsubscribe(peers, user, room);
                 Reply { count, ..Reply::default() }
             }
+            Task::Revoke(revocation) => {
+                Reply { count: self.end_revoked(peers, revocation), ..Reply::default() }
+            }
         }
     }
 
@@ -77,6 +81,22 @@ impl Hub {
             address: peers.remote_addr(member.id),
             backlog_bytes: peers.backlog_bytes(member.id),
         }
+    }
+
+    /// Closes who is here by a token that was revoked, the echoed ones too.
+    fn end_revoked<P: Platform>(
+        &self,
+        peers: &mut Peers<Session, P>,
+        revocation: &Revocation,
+    ) -> usize {
+        let is_hit = |id: &ConnectionId| {
+            let pass = peers.session(*id).and_then(|session| self.pass_of(session));
+            let identity = pass.and_then(|pass| pass.identity.as_ref());
+            identity.is_some_and(|identity| revocation.hits(identity))
+        };
+        let ids: Vec<ConnectionId> = peers.ids().filter(is_hit).collect();
+        let (code, reason) = Refusal::Revoked.close();
+        ids.iter().filter(|id| peers.close(**id, code, reason).is_ok()).count()
     }
 
     /// Takes all connections of a user out of a room, and tells them too.

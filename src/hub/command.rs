@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::history::{Since, Span};
@@ -27,7 +27,7 @@ pub(super) struct Command<'a> {
     pub(super) room: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) user: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
@@ -36,6 +36,8 @@ pub(super) struct Command<'a> {
     #[serde(borrow)]
     pub(super) timestamp: Option<&'a RawValue>,
     pub(super) echo: Option<bool>,
+    #[serde(borrow)]
+    pub(super) token: Option<Cow<'a, str>>,
     #[serde(borrow)]
     since: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -70,6 +72,8 @@ pub(super) enum Kind {
     History,
     /// Are you there?
     Heartbeat,
+    /// Go on with a new token.
+    Refresh,
 }
 
 /// What is wrong with a command: a code that stays the same, and words.
@@ -121,6 +125,7 @@ impl<'a> Command<'a> {
             "presence" => Ok(Kind::Presence),
             "history" => Ok(Kind::History),
             "heartbeat" => Ok(Kind::Heartbeat),
+            "refresh" => Ok(Kind::Refresh),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
         }
     }
@@ -166,6 +171,13 @@ fn whole(number: &RawValue) -> Result<u64, Fault> {
     number.get().parse().map_err(|_| fault)
 }
 
+/// A value that is there, `null` too: anything may be said.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
 /// Whether an id is a number or a short string.
 fn is_scalar(id: &RawValue) -> bool {
     let is_start = |first: char| first == '"' || first == '-' || first.is_ascii_digit();
@@ -201,6 +213,7 @@ mod tests {
     fn each_fault_has_its_code() {
         assert_eq!(fault(r#"{"type":"text","content":"hi"}"#), "ok");
         assert_eq!(fault(r#"{"type":"te\u0078t","content":{"any":[1]}}"#), "ok");
+        assert_eq!(fault(r#"{"type":"text","content":null}"#), "ok");
         assert_eq!(fault(r#"{"type":"fly"}"#), "unknown_type");
         assert_eq!(fault("{}"), "bad_command");
         assert_eq!(fault(r#"{"type":7}"#), "bad_command");

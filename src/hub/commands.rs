@@ -8,15 +8,17 @@ use serde_json::value::RawValue;
 
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
+use super::frames::Frames;
 use super::handler::{Hub, LOBBY, Session};
 use super::history::{Epoch, Position, Since};
 use super::mail::To;
 use super::members::{Home, Member};
 use super::recovery::{Answer, Ask, PAGE_MESSAGES_MAX, Recovery};
 use super::rights::{Right, authorise};
-use super::sequencer::{Author, Publish, text_frame};
+use super::sequencer::{Author, Publish, text_frames};
+use super::speech::tell;
 use super::waiting::Awaited;
-use crate::net::{Message, MessageKind, Peers, Platform, SharedFrame};
+use crate::net::{Peers, Platform};
 
 const NOT_JOINED: Fault = Fault::new("not_joined", "you are not in this room");
 
@@ -42,6 +44,7 @@ impl Hub {
             Kind::Presence => self.presence(peers, from, command),
             Kind::History => self.history(peers, from, command),
             Kind::Heartbeat => self.heartbeat(peers, from, command),
+            Kind::Refresh => self.refresh(peers, from, command),
         }
     }
 
@@ -215,9 +218,9 @@ impl Hub {
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         let keep = self.config.history.keep(&room);
         if !keep.has_history() {
-            let frame = text_frame(&mut self.buffer, &room, None, content, sender, timestamp);
+            let frames = text_frames(&mut self.buffer, &room, None, content, sender, timestamp);
             let without = (!has_echo).then_some(id);
-            let all = self.publish(peers, &To::Room(room), &frame, without);
+            let all = self.publish(peers, &To::Room(room), &frames, without);
             return self.done(peers, from, command, all);
         }
         let origin = self.origin(from, id);
@@ -233,11 +236,11 @@ impl Hub {
         }
         let buffer = &mut self.buffer;
         let make = |position: Position| {
-            text_frame(buffer, &room, Some(position.offset), content, sender, timestamp)
+            text_frames(buffer, &room, Some(position.offset), content, sender, timestamp)
         };
         let epoch = || Epoch(peers.random_u64());
-        let (position, frame) = self.logs.sequence(&room, keep, epoch, timestamp, make);
-        self.hand_out(peers, &room, position, &frame, (!has_echo).then_some(origin));
+        let (position, frames) = self.logs.sequence(&room, keep, epoch, timestamp, make);
+        self.hand_out(peers, &room, position, &frames, (!has_echo).then_some(origin));
         if command.id().is_some() {
             self.say(peers, from, &Delivery::published(command.id(), position.offset));
         }
@@ -255,9 +258,9 @@ impl Hub {
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Direct, check_name(user)?)?;
         let (sender, timestamp) = (sender(member, command)?, peers.unix_ms());
-        let payload = Delivery::Direct { content, sender, timestamp }.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
-        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frame, None);
+        let delivery = Delivery::Direct { content, sender, timestamp };
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frames, None);
         self.done(peers, from, command, all)
     }
 
@@ -320,7 +323,7 @@ impl Hub {
             Some(recovery) => delivery.encode_with(&mut self.buffer, &recovery.messages),
             None => delivery.encode(&mut self.buffer),
         };
-        let _ = peers.send(member.id, Message { kind: MessageKind::Text, payload });
+        tell(peers, member, payload);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the way in, by the mailboxes of all loops, and the checks of what comes in. Never waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::value::RawValue;
 
@@ -12,7 +12,7 @@ use super::json;
 use super::mail::{Letter, Mail, To};
 use super::task::{Gathering, Reply, Task};
 use crate::http::Response;
-use crate::net::{ConnectionId, Mailboxes, Verdict};
+use crate::net::{ConnectionId, MailboxFull, Mailboxes, Verdict};
 
 /// Publishes, asks and disconnects, over all loops of a server, from any thread.
 ///
@@ -109,13 +109,19 @@ impl Control {
         task: Task,
         render: impl FnOnce(Reply) -> Response + Send + 'static,
     ) -> Verdict<Session> {
-        let own = self.clone();
+        let (own, unsent) = (self.mailboxes.get(self.loop_index).cloned(), Arc::default());
+        let slot: Arc<Mutex<Option<Response>>> = Arc::clone(&unsent);
         self.ask(task, move |reply| {
-            let response = render(reply);
-            // A loop that cannot be told lets the request run into its time limit.
-            let _ = own.post(own.loop_index, Letter::Respond { request, response });
+            let mail = Mail(Letter::Respond { request, response: render(reply) });
+            let posted = own.map(|own| own.post(mail));
+            if let Some(Err(MailboxFull(Mail(Letter::Respond { response, .. })))) = posted {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
+            }
         });
-        Verdict::Pending
+        // Where no loop could be asked it is answered by now. Where this one cannot be told later,
+        // the request runs into its time limit.
+        let answered = unsent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        answered.map_or(Verdict::Pending, Verdict::Respond)
     }
 
     fn post(&self, loop_index: usize, letter: Letter) -> Result<(), ControlError> {

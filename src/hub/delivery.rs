@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::command::Fault;
 use super::history::{Epoch, Kept};
 
-/// A message of the hub. `timestamp` is milliseconds since 1970.
+/// A message of the hub. `timestamp` and `expires_at` are milliseconds since 1970.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum Delivery<'a> {
@@ -23,7 +23,10 @@ pub(super) enum Delivery<'a> {
         sender: &'a str,
         members: &'a [&'a str],
         count: usize,
+        traceparent: String,
         timestamp: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_at: Option<u64>,
     },
     /// What somebody has published.
     Text {
@@ -59,6 +62,15 @@ pub(super) enum Delivery<'a> {
         /// To `history`: whether there is more, in the direction that was asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         more: Option<bool>,
+    },
+    /// A new token was taken, and this is when it ends.
+    #[serde(rename = "ok")]
+    Refreshed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_at: Option<u64>,
+        timestamp: u64,
     },
     /// A command was not carried out.
     Error {

@@ -3,17 +3,19 @@
 //! Owns what each path means, and the life of a member. Other loops hear of what happens here by
 //! mail.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::auth::Refusal;
+use super::api;
+use super::auth::{Refusal, UNAUTHENTICATED_BYTES_MAX, first_message};
 use super::command::{Command, Fault, check_name};
 use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
-use super::door::{Door, Pass};
+use super::door::{Door, Pass, Standing};
 use super::history::{Keeper, Logs};
 use super::limits::Ruling;
 use super::mail::Mail;
@@ -21,12 +23,17 @@ use super::members::Member;
 use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::pages;
+use super::protobuf;
 use super::recovery::Inquiry;
 use super::rooms::Rooms;
+use super::tallies::Tallies;
+use super::terms::Terms;
+use super::trace::{Trace, Traces};
 use super::waiting::{Awaited, Waiting};
+use super::wire::Wire;
 use crate::frame::CloseCode;
 use crate::handshake::Acceptance;
-use crate::http::Response;
+use crate::http::{self, HttpError, Response};
 use crate::net::{
     CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Peers, Platform, Request,
     Verdict,
@@ -35,9 +42,6 @@ use crate::net::{
 /// The room of those who name none.
 pub(super) const LOBBY: &str = "lobby";
 
-/// What is spoken here, for those who ask.
-const SUBPROTOCOL: &str = "throng.v1.json";
-
 const TOO_MANY: &str = "you send more than is allowed";
 
 /// What is kept of the buffer that messages are written in, in bytes.
@@ -45,13 +49,13 @@ const BUFFER_KEPT_MAX: usize = 64 << 10;
 
 /// What the hub keeps for each connection.
 #[derive(Debug, Default)]
-pub struct Session(Kind);
+pub struct Session(pub(super) Kind);
 
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     /// Its messages come back.
     Echo(Option<Box<Pass>>),
-    /// It will be a member when it is open.
+    /// It will be a member when it is open, and it is known who it is.
     Newcomer(Box<Newcomer>),
     /// The number of a member.
     Member(u32),
@@ -65,10 +69,11 @@ impl Default for Kind {
 
 /// What a handshake asks to be.
 #[derive(Debug, Default)]
-struct Newcomer {
+pub(super) struct Newcomer {
     name: Option<Box<str>>,
     room: Option<Box<str>>,
-    pass: Option<Box<Pass>>,
+    pub(super) pass: Option<Box<Pass>>,
+    pub(super) wire: Wire,
 }
 
 /// The realtime server on one loop.
@@ -97,8 +102,12 @@ pub struct Hub {
     /// Members that wait for an answer.
     pub(super) waiting: HashMap<u32, Waiting>,
     pub(super) keeper: Option<Keeper>,
+    pub(super) traces: Traces,
+    pub(super) metrics: Metrics,
+    /// When connections have to end.
+    pub(super) terms: Terms,
+    pub(super) tallies: Tallies,
     loop_index: usize,
-    metrics: Metrics,
 }
 
 impl Hub {
@@ -129,8 +138,11 @@ impl Hub {
             loading: HashMap::new(),
             waiting: HashMap::new(),
             keeper: None,
-            loop_index,
+            traces: Traces::default(),
             metrics: Metrics::default(),
+            terms: Terms::default(),
+            tallies: Tallies::default(),
+            loop_index,
         }
     }
 
@@ -157,8 +169,18 @@ impl Hub {
         &mut self,
         peers: &mut Peers<Session, P>,
         from: u32,
-        message: &[u8],
+        message: Message<'_>,
     ) {
+        match message.kind {
+            MessageKind::Text => self.take_json(peers, from, message.payload),
+            MessageKind::Binary => match protobuf::command_to_json(message.payload) {
+                Ok(json) => self.take_json(peers, from, &json),
+                Err((id, fault)) => self.refuse(peers, from, id.as_deref(), fault),
+            },
+        }
+    }
+
+    fn take_json<P: Platform>(&mut self, peers: &mut Peers<Session, P>, from: u32, message: &[u8]) {
         let (id, result) = match Command::parse(message) {
             Ok(command) => (command.id(), self.command(peers, from, &command)),
             Err((id, fault)) => (id, Err(fault)),
@@ -181,7 +203,8 @@ impl Hub {
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
         if fault.is_of_client() && member.is_at_fault(minute, max) {
-            tracing::debug!(id = %member.id, "closed for too many faults");
+            let trace = self.traces.of_connection(member.id, member.trace());
+            tracing::debug!(id = %member.id, %trace, "closed for too many faults");
             let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
     }
@@ -233,18 +256,34 @@ impl Hub {
         false
     }
 
-    /// Ends the connections whose token's time is over.
-    fn end_expired<P: Platform>(&self, peers: &mut Peers<Session, P>) {
-        if self.door.authenticator.is_none() {
-            return;
+    /// What the door has kept of a connection.
+    pub(super) fn pass_of<'a>(&'a self, session: &'a Session) -> Option<&'a Pass> {
+        match &session.0 {
+            Kind::Echo(pass) => pass.as_deref(),
+            Kind::Newcomer(newcomer) => newcomer.pass.as_deref(),
+            Kind::Member(number) => self.rooms.members.find(*number)?.pass.as_deref(),
         }
-        let now_s = peers.unix_ms() / 1000;
-        for (_, member) in self.rooms.members.iter() {
-            if member.identity().is_some_and(|identity| identity.has_expired(now_s)) {
-                let (code, reason) = Refusal::Expired.close();
-                let _ = peers.close(member.id, code, reason);
+    }
+
+    /// Says in a refusal which trace it belongs to, for the client and for the log.
+    fn refuse_entry(&self, request: &Request<'_>, response: Response) -> Verdict<Session> {
+        let sent = Trace::of(request.head());
+        let trace = self.traces.of_connection(request.id(), sent.as_ref());
+        Verdict::Respond(response.header("traceresponse", trace.to_string()))
+    }
+
+    /// Answers what is no handshake. A page is not told why its handshake was refused: it may ask
+    /// without one, where it would have been.
+    fn respond(&self, request: &Request<'_>) -> Response {
+        let head = request.head();
+        if (head.method(), head.path()) == ("GET", "/ws") {
+            match self.door.admit(request).map(|pass| pass.map(|pass| pass.standing)) {
+                Ok(Some(Standing::Refused(refusal))) => return refusal.response(),
+                Ok(_) => {}
+                Err(response) => return response,
             }
         }
+        self.metrics.respond(head).unwrap_or_else(|| pages::respond(head))
     }
 }
 
@@ -252,7 +291,7 @@ impl Newcomer {
     fn of(request: &Request<'_>) -> Result<Self, Fault> {
         let head = request.head();
         let room = (head.path() == "/").then(|| LOBBY.into());
-        let mut newcomer = Self { name: None, room, pass: None };
+        let mut newcomer = Self { room, ..Self::default() };
         for (key, value) in form_urlencoded::parse(head.query().unwrap_or("").as_bytes()) {
             match &*key {
                 "room" => newcomer.room = Some(check_name(&value)?.into()),
@@ -260,7 +299,38 @@ impl Newcomer {
                 _ => {}
             }
         }
+        #[cfg(feature = "tls")]
+        if let Some(name) = request.client_certificate().and_then(crate::tls::subject_name) {
+            newcomer.name = Some(check_name(name)?.into());
+        }
         Ok(newcomer)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.pass.as_ref().map(|pass| pass.standing).unwrap_or_default()
+    }
+
+    /// Takes the token that is the first message.
+    ///
+    /// # Errors
+    /// The reason of the Close.
+    pub(super) fn authenticate(
+        &mut self,
+        door: &Door,
+        message: Message<'_>,
+        now_s: u64,
+    ) -> Result<(), &'static str> {
+        let missing = Refusal::Missing.code();
+        let pass = self.pass.as_mut().ok_or(missing)?;
+        let json = match message.kind {
+            kind if kind != self.wire.kind() => return Err(missing),
+            MessageKind::Text => Cow::Borrowed(message.payload),
+            MessageKind::Binary => {
+                Cow::Owned(protobuf::command_to_json(message.payload).map_err(|_| missing)?)
+            }
+        };
+        let token = first_message(&json).map_err(Refusal::code)?;
+        door.authenticate(pass, &token, now_s)
     }
 }
 
@@ -270,44 +340,80 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
         let Some(offer) = request.offer() else {
-            let response = self.metrics.respond(request.head());
-            return Verdict::Respond(response.unwrap_or_else(|| pages::respond(request.head())));
+            if api::owns(request.head().path()) {
+                return self.api(request);
+            }
+            return Verdict::Respond(self.respond(request));
         };
         let path = request.head().path();
         if !matches!(path, "/" | "/ws" | "/echo") {
-            return Verdict::Respond(pages::not_found());
+            return self.refuse_entry(request, pages::not_found());
         }
         let newcomer = match Newcomer::of(request) {
             Ok(newcomer) => newcomer,
             Err(fault) => {
-                return Verdict::Respond(Response::text(400, format!("{}\n", fault.content)));
+                return self
+                    .refuse_entry(request, Response::text(400, format!("{}\n", fault.content)));
             }
         };
-        let kind = match self.door.admit(request) {
-            Ok(pass) if path == "/echo" => Kind::Echo(pass),
-            Ok(pass) => Kind::Newcomer(Box::new(Newcomer { pass, ..newcomer })),
-            Err(response) => return Verdict::Respond(response),
+        let pass = match self.door.admit(request) {
+            Ok(pass) => pass,
+            Err(response) => return self.refuse_entry(request, response),
         };
         // A browser fails where it offered some and none was chosen; its token is never the one.
-        let acceptance = match offer.choose(&[SUBPROTOCOL]) {
-            Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
-            None => Acceptance::new(),
-        };
-        Verdict::Accept(acceptance, Session(kind))
+        let chosen = offer.choose(&Wire::ALL.map(Wire::subprotocol));
+        let wire = chosen.and_then(Wire::of_subprotocol).unwrap_or_default();
+        let mut acceptance = Acceptance::new();
+        if let Some(subprotocol) = chosen {
+            acceptance = acceptance.subprotocol(subprotocol);
+        }
+        let newcomer = Newcomer { pass, wire, ..newcomer };
+        match newcomer.standing() {
+            Standing::Known if path == "/echo" => {
+                return Verdict::Accept(acceptance, Session(Kind::Echo(newcomer.pass)));
+            }
+            Standing::Known => {}
+            // There are no messages there to say it in.
+            Standing::Unknown if path == "/echo" => {
+                return Verdict::Respond(Refusal::Missing.response());
+            }
+            // Nothing is inflated for it, and little is held.
+            Standing::Unknown | Standing::Refused(_) => {
+                acceptance = acceptance.without_extensions().limited();
+            }
+        }
+        Verdict::Accept(acceptance, Session(Kind::Newcomer(Box::new(newcomer))))
+    }
+
+    fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
+        len <= UNAUTHENTICATED_BYTES_MAX || api::may_send(request, &self.door)
+    }
+
+    fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
+        if api::owns(head.path()) { self.api_unread(head, error) } else { error.response() }
+    }
+
+    fn trace(&self, session: &Session, id: ConnectionId) -> Option<String> {
+        let sent = self.pass_of(session).and_then(|pass| pass.trace.as_deref());
+        Some(self.traces.of_connection(id, sent).to_string())
     }
 
     fn open(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {
+        if !self.may_come_in(peers, id) {
+            return;
+        }
         let guest = peers.random_u64() % 1_000_000;
         let opened_s = (peers.unix_ms() / 1000) as u32;
         let Some(session) = peers.session_mut(id) else { return };
         let Kind::Newcomer(newcomer) = &mut session.0 else { return };
-        let Newcomer { name, room, pass } = std::mem::take(&mut **newcomer);
+        let Newcomer { name, room, pass, wire } = std::mem::take(&mut **newcomer);
         let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
         let name = identity.map(|identity| Box::from(&*identity.sub)).or(name);
         let is_guest = name.is_none();
         let name = name.unwrap_or_else(|| format!("guest-{guest:06}").into());
         let mut member = Member::new(id, name, is_guest, opened_s);
         member.pass = pass;
+        member.wire = wire;
         let member = self.rooms.members.insert(member);
         session.0 = Kind::Member(member);
         let Some(room) = room else {
@@ -321,32 +427,37 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn message(&mut self, peers: &mut Peers<Session, P>, from: ConnectionId, message: Message<'_>) {
-        match (peers.session(from).map(|session| &session.0), message.kind) {
-            (Some(Kind::Echo(_)), _) => self.echo(peers, from, message),
-            (Some(Kind::Member(member)), MessageKind::Text) => {
-                let member = *member;
+        match peers.session(from).map(|session| &session.0) {
+            Some(Kind::Echo(_)) => self.echo(peers, from, message),
+            Some(Kind::Member(number)) => {
+                let number = *number;
+                let Some(member) = self.rooms.members.find(number) else { return };
+                let wire = member.wire;
                 // What comes behind our Close is not heard.
-                if peers.is_open(from)
-                    && self.may_send(peers, member, message.payload.len())
-                    && (self.waiting.is_empty() || !self.hold(peers, member, message.payload))
+                if !peers.is_open(from) {
+                    return;
+                }
+                if message.kind != wire.kind() {
+                    let _ = peers.close(from, CloseCode::UNSUPPORTED_DATA, wire.reminder());
+                } else if self.may_send(peers, number, message.payload.len())
+                    && (self.waiting.is_empty() || !self.hold(peers, number, message.payload))
                 {
-                    self.take(peers, member, message.payload);
+                    self.take(peers, number, message);
                 }
             }
-            (Some(Kind::Member(_)), MessageKind::Binary) => {
-                let _ = peers.close(from, CloseCode::UNSUPPORTED_DATA, "text is spoken here");
-            }
-            (Some(Kind::Newcomer(_)) | None, _) => {}
+            Some(Kind::Newcomer(_)) => self.hear_first(peers, from, message),
+            None => {}
         }
     }
 
     fn close(
         &mut self,
         peers: &mut Peers<Session, P>,
-        _: ConnectionId,
+        id: ConnectionId,
         session: Session,
         _: CloseReason<'_>,
     ) {
+        self.forget_terms(id, &session);
         let Kind::Member(number) = session.0 else { return };
         self.waiting.remove(&number);
         while let Some(member) = self.rooms.members.find(number)
@@ -367,8 +478,9 @@ impl<P: Platform> Handler<P> for Hub {
     }
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
-        self.end_expired(peers);
+        self.end_terms(peers);
         self.metrics.publish(self.loop_index, peers.stats());
+        self.metrics.publish_tallies(self.loop_index, &self.tallies);
         self.others.tell();
         self.others.catch_up();
         self.logs.sweep(peers.unix_ms(), |room| self.rooms.number(room).is_some());

@@ -8,13 +8,14 @@ use serde_json::value::RawValue;
 
 use super::command::Fault;
 use super::delivery::Event;
+use super::frames::Frames;
 use super::handler::{Hub, Session};
 use super::history::{Done, Position};
 use super::recovery::{Answer, Inquiry};
 use super::sequencer::{Origin, Publish};
 use super::task::Gathering;
 use crate::http::Response;
-use crate::net::{ConnectionId, Peers, Platform, SharedFrame, Verdict};
+use crate::net::{ConnectionId, Peers, Platform, Verdict};
 
 /// What one loop of the hub tells another: made by the hub, and by [`Control`](super::Control).
 #[derive(Debug)]
@@ -24,11 +25,11 @@ pub struct Mail(pub(super) Letter);
 #[derive(Debug)]
 pub(super) enum Letter {
     /// Something was published.
-    Frame { to: To, frame: SharedFrame },
+    Frames { to: To, frames: Frames },
     /// A message of a room whose home this is.
     Publish(Box<Publish>),
     /// A message that has its place.
-    Sequenced { room: Arc<str>, position: Position, frame: SharedFrame, without: Option<Origin> },
+    Sequenced { room: Arc<str>, position: Position, frames: Frames, without: Option<Origin> },
     /// What became of a member's message.
     Published { origin: Origin, id: Option<Box<RawValue>>, result: Result<Position, Fault> },
     /// Something is asked of a room whose home this is.
@@ -63,7 +64,7 @@ impl Hub {
     pub(super) fn receive<P: Platform>(&mut self, peers: &mut Peers<Session, P>, letter: Letter) {
         self.others.catch_up();
         match letter {
-            Letter::Frame { to, frame } => self.deliver(peers, &to, &frame, None),
+            Letter::Frames { to, frames } => self.deliver(peers, &to, &frames, None),
             Letter::Presence { room, name, change } => {
                 self.rooms.count_elsewhere(&room, &name, change);
                 let event = if change > 0 { Event::Join } else { Event::Leave };
@@ -77,8 +78,8 @@ impl Hub {
                 }
             }
             Letter::Publish(publish) => self.sequence(peers, *publish),
-            Letter::Sequenced { room, position, frame, without } => {
-                self.receive_sequenced(peers, room, position, &frame, without);
+            Letter::Sequenced { room, position, frames, without } => {
+                self.receive_sequenced(peers, room, position, &frames, without);
             }
             Letter::Published { origin, id, result } => {
                 self.acknowledge(peers, origin, id.as_deref(), result);

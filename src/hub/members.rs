@@ -12,6 +12,8 @@ use slab::Slab;
 use super::auth::Identity;
 use super::door::Pass;
 use super::seats::Seats;
+use super::trace::Trace;
+use super::wire::Wire;
 use crate::net::ConnectionId;
 
 /// How many members the table has room for from the start: it is mapped as pages of its own, which
@@ -38,6 +40,8 @@ pub(super) struct Member {
     pub(super) opened_s: u32,
     /// Whether the name was made up, so that a message may bring another.
     pub(super) is_guest: bool,
+    /// The form in which it speaks.
+    pub(super) wire: Wire,
     /// What the door has kept of it.
     pub(super) pass: Option<Box<Pass>>,
 }
@@ -70,6 +74,8 @@ pub(super) struct Members {
     /// For each name, the first of its chain.
     by_name: HashTable<u32>,
     hasher: RandomState,
+    /// How many speak Protobuf.
+    twins: usize,
 }
 
 impl Member {
@@ -86,6 +92,7 @@ impl Member {
             faults: Faults::default(),
             opened_s,
             is_guest,
+            wire: Wire::Json,
             pass: None,
         }
     }
@@ -93,6 +100,16 @@ impl Member {
     /// Who its token says that it is.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.pass.as_ref()?.identity.as_ref()
+    }
+
+    /// The trace that its handshake has brought.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.pass.as_ref()?.trace.as_deref()
+    }
+
+    /// When its token ends, in milliseconds since 1970.
+    pub(super) fn expires_at_ms(&self) -> Option<u64> {
+        self.identity()?.expires_at_s.map(|end_s| end_s.saturating_mul(1000))
     }
 
     /// Takes the number of a heartbeat, and says how many were skipped since the last. A number
@@ -119,7 +136,7 @@ impl Member {
 impl Default for Members {
     fn default() -> Self {
         let table = Slab::with_capacity(TABLE_START);
-        Self { table, by_name: HashTable::new(), hasher: RandomState::new() }
+        Self { table, by_name: HashTable::new(), hasher: RandomState::new(), twins: 0 }
     }
 }
 
@@ -138,6 +155,7 @@ impl Members {
                 self.by_name.insert_unique(hash, number, hash_of);
             }
         }
+        self.twins += usize::from(member.wire == Wire::Protobuf);
         self.table.insert(member);
         number
     }
@@ -160,7 +178,9 @@ impl Members {
         if let Some(after) = self.find_mut(next) {
             after.previous = previous;
         }
-        self.table.try_remove(number as usize)
+        let member = self.table.try_remove(number as usize)?;
+        self.twins -= usize::from(member.wire == Wire::Protobuf);
+        Some(member)
     }
 
     pub(super) fn find(&self, number: u32) -> Option<&Member> {
@@ -186,6 +206,14 @@ impl Members {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Whether anybody speaks in this form.
+    pub(super) fn has(&self, wire: Wire) -> bool {
+        match wire {
+            Wire::Json => self.len() > self.twins,
+            Wire::Protobuf => self.twins > 0,
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Member)> {

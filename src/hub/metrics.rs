@@ -13,9 +13,14 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::api::Counts;
+use super::auth::Refusal;
 use super::history::Keeper;
+use super::tallies::Tallies;
 use crate::http::{self, Response};
 use crate::net::{Cause, Drop, FanOut, State, Stats};
+#[cfg(feature = "tls")]
+use crate::tls::{self, Acceptor};
 
 /// The text format of Prometheus, whatever is asked for: everything that scrapes reads it.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,9 +42,18 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
     keeper: Arc<OnceLock<Keeper>>,
+    api: Arc<Counts>,
+    tallies: Arc<Mutex<Vec<Tallies>>>,
+    #[cfg(feature = "tls")]
+    tls: Arc<OnceLock<Arc<Acceptor>>>,
 }
 
 impl Metrics {
+    /// Where the HTTP API counts.
+    pub(super) fn api(&self) -> Arc<Counts> {
+        Arc::clone(&self.api)
+    }
+
     /// Takes what a loop has done so far, in place of what it brought before.
     pub fn publish(&self, loop_index: usize, stats: &Stats) {
         let mut loops = self.loops();
@@ -52,6 +66,21 @@ impl Metrics {
     /// Tells of the store too: `/readyz` is 503 while durable rooms cannot be used.
     pub fn watch(&self, keeper: &Keeper) {
         self.keeper.get_or_init(|| keeper.clone());
+    }
+
+    /// Takes what the hub of a loop has counted so far, in place of what it brought before.
+    pub(super) fn publish_tallies(&self, loop_index: usize, tallies: &Tallies) {
+        let mut loops = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        if loops.len() <= loop_index {
+            loops.resize_with(loop_index + 1, Tallies::default);
+        }
+        loops[loop_index].clone_from(tallies);
+    }
+
+    /// Shows what this has seen, too.
+    #[cfg(feature = "tls")]
+    pub fn watch_tls(&self, acceptor: &Arc<Acceptor>) {
+        let _ = self.tls.set(Arc::clone(acceptor)); // a server has one
     }
 
     /// Answers what is asked about the server itself; nothing else.
@@ -90,6 +119,11 @@ impl Metrics {
             families.extend(self.keeper.get().into_iter().flat_map(of_store));
             families
         };
+        families.push(of_api(&self.api));
+        families.extend(of_tokens(&self.tallies.lock().unwrap_or_else(PoisonError::into_inner)));
+        #[cfg(feature = "tls")]
+        families
+            .extend(self.tls.get().map(|acceptor| of_tls(acceptor.counts())).unwrap_or_default());
         families.extend(ProcessCollector::for_self().collect());
         families.retain(|family| !family.get_metric().is_empty()); // the encoder refuses empty ones
         TextEncoder::new().encode_to_string(&families)
@@ -157,6 +191,45 @@ fn of_all(stats: &Stats) -> Vec<MetricFamily> {
     ]
 }
 
+fn of_api(counts: &Counts) -> MetricFamily {
+    let metrics = counts.all().into_iter().map(|(operation, status, count)| {
+        counter(&[("operation", operation), ("status", &status.to_string())], count)
+    });
+    let help = "Requests to the HTTP API, by operation and HTTP status.";
+    counters("throng_api_requests_total", help, metrics.collect())
+}
+
+/// What is said of tokens that came after the handshake.
+fn of_tokens(loops: &[Tallies]) -> [MetricFamily; 4] {
+    let mut all = Tallies::default();
+    Refusal::ALL.iter().for_each(|refusal| all.add_refused(refusal.code(), 0)); // all are shown
+    loops.iter().for_each(|tallies| all.add(tallies));
+    all.refused.sort_unstable();
+    let refused = all.refused.iter().map(|(code, count)| counter(&[("code", code)], *count));
+    [
+        gauges(
+            "throng_unauthenticated",
+            "Connections that have yet to show a token.",
+            vec![gauge(&[], all.unknown as f64)],
+        ),
+        counters(
+            "throng_first_messages_total",
+            "Connections that were let in by the token of their first message.",
+            vec![counter(&[], all.let_in)],
+        ),
+        counters(
+            "throng_refreshes_total",
+            "Tokens that were followed by another.",
+            vec![counter(&[], all.refreshed)],
+        ),
+        counters(
+            "throng_tokens_refused_total",
+            "Tokens that were refused after the handshake, by code.",
+            refused.collect(),
+        ),
+    ]
+}
+
 /// What is said of each loop.
 fn of_each(loops: &[Stats]) -> [MetricFamily; 2] {
     let numbers: Vec<String> = (0..loops.len()).map(|number| number.to_string()).collect();
@@ -199,6 +272,36 @@ fn of_store(keeper: &Keeper) -> [MetricFamily; 6] {
             "throng_store_queue_bytes",
             "What waits for the store, in bytes.",
             vec![gauge(&[], stats.waiting_bytes as f64)],
+        ),
+    ]
+}
+
+/// What is said of TLS.
+#[cfg(feature = "tls")]
+fn of_tls(counts: tls::Counts) -> Vec<MetricFamily> {
+    vec![
+        counters(
+            "throng_tls_handshakes_total",
+            "TLS handshakes that were done, in full or resuming a session.",
+            vec![
+                counter(&[("kind", "full")], counts.full),
+                counter(&[("kind", "resumed")], counts.resumed),
+            ],
+        ),
+        counters(
+            "throng_tls_failures_total",
+            "Connections whose TLS handshake failed, or whose records were broken.",
+            vec![counter(&[], counts.failed)],
+        ),
+        counters(
+            "throng_tls_rereads_total",
+            "How often changed certificate files were taken into use.",
+            vec![counter(&[], counts.rereads)],
+        ),
+        gauges(
+            "throng_tls_files_broken",
+            "1 while the certificate files cannot be used, and what was read before is.",
+            vec![gauge(&[], f64::from(u8::from(counts.is_stale)))],
         ),
     ]
 }

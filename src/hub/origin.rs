@@ -150,12 +150,19 @@ impl Origins {
     #[must_use]
     pub fn share(&self, response: Response, head: &Request<'_>, scheme: Scheme) -> Response {
         let response = response.header("Vary", "Origin");
-        let origin = head.header("origin").and_then(|value| str::from_utf8(value).ok());
-        match (self.check(head, scheme), origin) {
-            (Ok(Provenance::Same | Provenance::Listed | Provenance::Null), Some(origin)) => {
-                response.header("Access-Control-Allow-Origin", origin.to_owned())
+        match self.reader(head, scheme) {
+            Some(origin) => response.header("Access-Control-Allow-Origin", origin.to_owned()),
+            None => response,
+        }
+    }
+
+    /// The origin of the page that has asked, if it may read the answer.
+    pub fn reader<'a>(&self, head: &Request<'a>, scheme: Scheme) -> Option<&'a str> {
+        match self.check(head, scheme) {
+            Ok(Provenance::Same | Provenance::Listed | Provenance::Null) => {
+                head.header("origin").and_then(|value| str::from_utf8(value).ok())
             }
-            (Ok(_) | Err(_), _) => response,
+            Ok(Provenance::Absent) | Err(_) => None,
         }
     }
 }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::command::Fault;
 use super::control::Control;
+use super::frames::Frames;
 use super::mail::{Letter, Mail, To};
-use crate::net::{Mailboxes, SharedFrame};
+use crate::net::Mailboxes;
 
 /// How many letters in order may wait for a loop before nothing more is published that it would
 /// have to be told.
@@ -50,10 +51,10 @@ impl Outbox {
     }
 
     /// Passes a message on; whether every loop has taken it.
-    pub(super) fn pass(&self, to: &To, frame: &SharedFrame) -> bool {
+    pub(super) fn pass(&self, to: &To, frames: &Frames) -> bool {
         let mut all = true;
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            let letter = || Letter::Frame { to: to.clone(), frame: frame.clone() };
+            let letter = || Letter::Frames { to: to.clone(), frames: frames.clone() };
             if index != self.loop_index && mailbox.post(Mail(letter())).is_err() {
                 tracing::debug!(loop_index = index, "a loop is too far behind to be told");
                 all = false;

@@ -12,7 +12,7 @@ struct File {
     bytes: &'static [u8],
 }
 
-const FILES: [File; 6] = [
+const FILES: [File; 7] = [
     File {
         path: "/",
         content_type: "text/html; charset=utf-8",
@@ -37,6 +37,11 @@ const FILES: [File; 6] = [
         path: "/throng.d.ts",
         content_type: "text/plain; charset=utf-8",
         bytes: include_bytes!("page/throng.d.ts"),
+    },
+    File {
+        path: "/throng.v1.proto",
+        content_type: "text/plain; charset=utf-8",
+        bytes: include_bytes!("../../docs/throng.v1.proto"),
     },
     File {
         path: "/icon.svg",

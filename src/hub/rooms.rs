@@ -12,6 +12,7 @@ use slab::Slab;
 use super::history::Position;
 use super::members::{Home, Member, Members};
 use super::seats::Seat;
+use super::wire::Wire;
 use crate::net::ConnectionId;
 
 /// A place in a room: the member's number, and which of its seats this is.
@@ -28,6 +29,8 @@ pub(super) struct Room {
     /// The connections of its members; `places` has the same order.
     pub(super) ids: Vec<ConnectionId>,
     places: Vec<Place>,
+    /// How many of them speak Protobuf.
+    twins: usize,
     /// How many times each name is taken on other loops.
     elsewhere: HashMap<Arc<str>, i64>,
     elsewhere_count: i64,
@@ -49,6 +52,7 @@ impl Room {
             name,
             ids: Vec::new(),
             places: Vec::new(),
+            twins: 0,
             elsewhere: HashMap::new(),
             elsewhere_count: 0,
             position: None,
@@ -58,6 +62,14 @@ impl Room {
     /// How many members there are on all loops.
     pub(super) fn count(&self) -> usize {
         self.ids.len().saturating_add_signed(self.elsewhere_count as isize)
+    }
+
+    /// How many of its members on this loop speak in one form.
+    pub(super) fn count_of(&self, wire: Wire) -> usize {
+        match wire {
+            Wire::Json => self.ids.len() - self.twins,
+            Wire::Protobuf => self.twins,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -97,6 +109,12 @@ impl Rooms {
         room.places.iter().filter_map(|place| self.members.find(place.member))
     }
 
+    /// The connections of a room's members on this loop who speak in one form.
+    pub(super) fn ids_of(&self, room: &Room, wire: Wire) -> impl Iterator<Item = ConnectionId> {
+        let members = self.members_of(room).filter(move |member| member.wire == wire);
+        members.map(|member| member.id)
+    }
+
     /// The names of a room's members on all loops, at most `max`.
     pub(super) fn names<'a>(&'a self, room: &'a Room, max: usize) -> Vec<&'a str> {
         let elsewhere = room.elsewhere.iter().flat_map(|(name, count)| {
@@ -119,6 +137,7 @@ impl Rooms {
             let (seat, place) = (who.seats.len() as u32, room.ids.len() as u32);
             who.seats.push(Seat { room: number, place });
             room.ids.push(who.id);
+            room.twins += usize::from(who.wire == Wire::Protobuf);
             room.places.push(Place { member, seat });
         }
         number
@@ -132,6 +151,7 @@ impl Rooms {
         if who.home == Home::Room(room) {
             who.home = Home::Left;
         }
+        let is_twin = who.wire == Wire::Protobuf;
         // The last seat of the member has a new number now.
         if let Some(moved) = who.seats.as_slice().get(at as usize).copied() {
             self.rooms[moved.room as usize].places[moved.place as usize].seat = at;
@@ -141,6 +161,7 @@ impl Rooms {
         let (name, place) = (Arc::clone(&left.name), seat.place as usize);
         left.ids.swap_remove(place);
         left.places.swap_remove(place);
+        left.twins -= usize::from(is_twin);
         if let Some(moved) = left.places.get(place).copied()
             && let Some(who) = self.members.find_mut(moved.member)
             && let Some(other) = who.seats.seat_mut(moved.seat)
@@ -190,7 +211,9 @@ mod tests {
         let mut rooms = Rooms::default();
         for n in 0..count {
             let name = n.to_string().into();
-            rooms.members.insert(Member::new(ConnectionId::from_u64(n), name, false, 0));
+            let mut member = Member::new(ConnectionId::from_u64(n), name, false, 0);
+            member.wire = Wire::ALL[n as usize % 2];
+            rooms.members.insert(member);
         }
         rooms
     }
@@ -200,6 +223,9 @@ mod tests {
         let mut places = 0;
         for (number, room) in &rooms.rooms {
             assert_eq!(room.ids.len(), room.places.len());
+            for wire in Wire::ALL {
+                assert_eq!(rooms.ids_of(room, wire).count(), room.count_of(wire));
+            }
             places += room.places.len();
             for (at, place) in room.places.iter().enumerate() {
                 let member = rooms.members.find(place.member).unwrap();

@@ -11,10 +11,12 @@ use serde_json::value::RawValue;
 
 use super::command::Fault;
 use super::delivery::Delivery;
+use super::frames::Frames;
 use super::handler::{Hub, Session};
 use super::history::{Done, Epoch, Kept, Op, Position, What};
 use super::mail::{Letter, To};
-use crate::net::{ConnectionId, Message, MessageKind, Peers, Platform, SharedFrame};
+use super::wire::Wire;
+use crate::net::{ConnectionId, Peers, Platform};
 
 /// A member, as other loops know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +116,11 @@ impl Hub {
         let buffer = &mut self.buffer;
         let make = |position: Position| {
             let offset = Some(position.offset);
-            text_frame(buffer, room, offset, content, sender, *timestamp)
+            text_frames(buffer, room, offset, content, sender, *timestamp)
         };
         let epoch = || Epoch(peers.random_u64());
-        let (position, frame) = self.logs.sequence(room, keep, epoch, *timestamp, make);
-        self.hand_out(peers, &publish.room, position, &frame, publish.without());
+        let (position, frames) = self.logs.sequence(room, keep, epoch, *timestamp, make);
+        self.hand_out(peers, &publish.room, position, &frames, publish.without());
         self.settle(peers, publish.by, Ok(position));
     }
 
@@ -128,14 +130,14 @@ impl Hub {
         peers: &mut Peers<Session, P>,
         room: &Arc<str>,
         position: Position,
-        frame: &SharedFrame,
+        frames: &Frames,
         without: Option<Origin>,
     ) {
         let to = To::Room(Arc::clone(room));
-        self.deliver(peers, &to, frame, self.here(without));
+        self.deliver(peers, &to, frames, self.here(without));
         self.others.send_to_all(|| {
-            let (room, frame) = (Arc::clone(room), frame.clone());
-            Letter::Sequenced { room, position, frame, without }
+            let (room, frames) = (Arc::clone(room), frames.clone());
+            Letter::Sequenced { room, position, frames, without }
         });
     }
 
@@ -145,11 +147,11 @@ impl Hub {
         peers: &mut Peers<Session, P>,
         room: Arc<str>,
         position: Position,
-        frame: &SharedFrame,
+        frames: &Frames,
         without: Option<Origin>,
     ) {
         self.rooms.place(&room, position);
-        self.deliver(peers, &To::Room(room), frame, self.here(without));
+        self.deliver(peers, &To::Room(room), frames, self.here(without));
     }
 
     /// Takes what the store has done.
@@ -194,10 +196,11 @@ impl Hub {
     ) {
         let Publish { room, sender, content, timestamp, .. } = &publish;
         let offset = Some(position.offset);
-        let frame = text_frame(&mut self.buffer, room, offset, content, sender, *timestamp);
-        let kept = Kept { offset: position.offset, timestamp: *timestamp, frame: frame.clone() };
+        let frames = text_frames(&mut self.buffer, room, offset, content, sender, *timestamp);
+        let frame = frames.of(Wire::Json).clone();
+        let kept = Kept { offset: position.offset, timestamp: *timestamp, frame };
         self.logs.append(room, position, kept);
-        self.hand_out(peers, room, position, &frame, publish.without());
+        self.hand_out(peers, room, position, &frames, publish.without());
         self.settle(peers, publish.by, Ok(position));
     }
 
@@ -254,15 +257,14 @@ impl Hub {
 }
 
 /// What was said in a room, as its members get it.
-pub(super) fn text_frame(
+pub(super) fn text_frames(
     buffer: &mut Vec<u8>,
     room: &str,
     offset: Option<u64>,
     content: &RawValue,
     sender: &str,
     timestamp: u64,
-) -> SharedFrame {
+) -> Frames {
     let delivery = Delivery::Text { room: Some(room), offset, content, sender, timestamp };
-    let payload = delivery.encode(buffer);
-    SharedFrame::new(Message { kind: MessageKind::Text, payload })
+    Frames::new(delivery.encode(buffer))
 }

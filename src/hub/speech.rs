@@ -1,18 +1,23 @@
 //! How the hub speaks: to one member, to a room, a user, or all.
 //!
-//! Owns the ways of a message to those who get it, and the news of who comes and goes. Never reads
-//! a command.
+//! Owns the ways of a message to those who get it, each in its own form, and the news of who comes
+//! and goes. Never reads a command.
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use super::delivery::{Delivery, Event};
+use super::frames::Frames;
 use super::handler::{Hub, Session};
 use super::history::{Kept, Position};
 use super::mail::To;
+use super::members::Member;
+use super::protobuf;
+use super::rooms::Room;
 use super::sequencer::Publish;
-use crate::net::{ConnectionId, Message, MessageKind, Peers, Platform, SharedFrame};
+use super::wire::Wire;
+use crate::net::{ConnectionId, Message, Peers, Platform};
 
 impl Hub {
     /// Sends a message to one member.
@@ -23,9 +28,7 @@ impl Hub {
         delivery: &Delivery<'_>,
     ) {
         let Some(member) = self.rooms.members.find(member) else { return };
-        let payload = delivery.encode(&mut self.buffer);
-        // A peer that is gone or too slow is told of by its close.
-        let _ = peers.send(member.id, Message { kind: MessageKind::Text, payload });
+        tell(peers, member, delivery.encode(&mut self.buffer));
     }
 
     /// The same, with messages of a history at its end.
@@ -37,8 +40,7 @@ impl Hub {
         messages: &[Kept],
     ) {
         let Some(member) = self.rooms.members.find(member) else { return };
-        let payload = delivery.encode_with(&mut self.buffer, messages);
-        let _ = peers.send(member.id, Message { kind: MessageKind::Text, payload });
+        tell(peers, member, delivery.encode_with(&mut self.buffer, messages));
     }
 
     /// Sends a message to all whom it is for, on every loop, but to `without`; whether every loop
@@ -47,11 +49,11 @@ impl Hub {
         &self,
         peers: &mut Peers<Session, P>,
         to: &To,
-        frame: &SharedFrame,
+        frames: &Frames,
         without: Option<ConnectionId>,
     ) -> bool {
-        self.deliver(peers, to, frame, without);
-        self.others.pass(to, frame)
+        self.deliver(peers, to, frames, without);
+        self.others.pass(to, frames)
     }
 
     /// Sends a message to all on this loop whom it is for, but to `without`.
@@ -59,27 +61,52 @@ impl Hub {
         &self,
         peers: &mut Peers<Session, P>,
         to: &To,
-        frame: &SharedFrame,
+        frames: &Frames,
         without: Option<ConnectionId>,
     ) {
-        match to {
-            To::Room(name) => {
-                let Some(room) = self.rooms.find(name) else { return };
-                let ids = room.ids.iter().copied();
-                match without {
-                    Some(without) => peers.broadcast(ids.filter(|id| *id != without), frame),
-                    None => peers.broadcast(ids, frame),
-                };
-            }
-            To::User(name) => {
-                let connections = self.rooms.members.of_user(name);
-                peers.broadcast(connections.map(|(_, member)| member.id), frame);
-            }
-            To::All => {
-                let all = self.rooms.members.iter();
-                peers.broadcast(all.map(|(_, member)| member.id), frame);
+        let members = &self.rooms.members;
+        for wire in Wire::ALL.into_iter().filter(|wire| members.has(*wire)) {
+            let id = |(_, member): (u32, &Member)| (member.wire == wire).then_some(member.id);
+            match to {
+                To::Room(name) => {
+                    let Some(room) = self.rooms.find(name) else { return };
+                    self.deliver_in(peers, room, wire, frames, without);
+                }
+                To::User(name) => {
+                    let mut ids = members.of_user(name).filter_map(id).peekable();
+                    if ids.peek().is_some() {
+                        peers.broadcast(ids, frames.of(wire));
+                    }
+                }
+                To::All => drop(peers.broadcast(members.iter().filter_map(id), frames.of(wire))),
             }
         }
+    }
+
+    /// Sends a message to those in a room on this loop who speak in one form.
+    fn deliver_in<P: Platform>(
+        &self,
+        peers: &mut Peers<Session, P>,
+        room: &Room,
+        wire: Wire,
+        frames: &Frames,
+        without: Option<ConnectionId>,
+    ) {
+        let count = room.count_of(wire);
+        if count == 0 {
+            return;
+        }
+        let frame = frames.of(wire);
+        if count < room.ids.len() {
+            let ids = self.rooms.ids_of(room, wire).filter(|id| Some(*id) != without);
+            peers.broadcast(ids, frame);
+            return;
+        }
+        let ids = room.ids.iter().copied();
+        match without {
+            Some(without) => peers.broadcast(ids.filter(|id| *id != without), frame),
+            None => peers.broadcast(ids, frame),
+        };
     }
 
     /// Publishes what somebody says who is no member.
@@ -105,9 +132,8 @@ impl Hub {
             To::Room(_) | To::All => Delivery::Text { room, offset, content, sender, timestamp },
             To::User(_) => Delivery::Direct { content, sender, timestamp },
         };
-        let payload = delivery.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
-        self.publish(peers, to, &frame, None);
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        self.publish(peers, to, &frames, None);
     }
 
     /// Tells those in a room on this loop that somebody has come or left. The other loops do the
@@ -125,9 +151,8 @@ impl Hub {
             return;
         }
         let delivery = Delivery::system(room, event, name, peers.unix_ms());
-        let payload = delivery.encode(&mut self.buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
-        self.deliver(peers, &To::Room(Arc::clone(room)), &frame, without);
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        self.deliver(peers, &To::Room(Arc::clone(room)), &frames, without);
     }
 
     /// Tells a newcomer who it is, and who is there.
@@ -149,9 +174,24 @@ impl Hub {
             sender: &member.name,
             members: &members.unwrap_or_default(),
             count: room.map_or(0, |room| room.count()),
+            traceparent: self.traces.of_connection(member.id, member.trace()).to_string(),
             timestamp,
+            expires_at: member.expires_at_ms(),
         };
-        let payload = delivery.encode(&mut self.buffer);
-        let _ = peers.send(member.id, Message { kind: MessageKind::Text, payload });
+        tell(peers, member, delivery.encode(&mut self.buffer));
     }
+}
+
+/// Sends a member what was written as JSON, in its own form.
+pub(super) fn tell<P: Platform>(peers: &mut Peers<Session, P>, member: &Member, json: &[u8]) {
+    let twin;
+    let payload = match member.wire {
+        Wire::Json => json,
+        Wire::Protobuf => {
+            twin = protobuf::delivery_from_json(json);
+            &twin
+        }
+    };
+    // A peer that is gone or too slow is told of by its close.
+    let _ = peers.send(member.id, Message { kind: member.wire.kind(), payload });
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Serialize, Serializer};
 
+use super::auth::Revocation;
 use crate::frame::CloseCode;
 use crate::net::ConnectionId;
 
@@ -53,6 +54,8 @@ pub enum Task {
         /// The room.
         room: Box<str>,
     },
+    /// Close the connections whose tokens are revoked by this.
+    Revoke(Revocation),
 }
 
 /// One connection, or all of a user.
@@ -146,7 +149,8 @@ impl Task {
             Self::Disconnect { who: Who::User(_), .. }
             | Self::Members { .. }
             | Self::Connections { .. }
-            | Self::Unsubscribe { .. } => None,
+            | Self::Unsubscribe { .. }
+            | Self::Revoke(_) => None,
         }
     }
 
@@ -154,7 +158,10 @@ impl Task {
     const fn max(&self) -> usize {
         match self {
             Self::Members { max, .. } | Self::Connections { max, .. } => *max,
-            Self::Rooms { .. } | Self::Disconnect { .. } | Self::Unsubscribe { .. } => 0,
+            Self::Rooms { .. }
+            | Self::Disconnect { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Revoke(_) => 0,
         }
     }
 }

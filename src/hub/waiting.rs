@@ -12,7 +12,7 @@ use super::command::Fault;
 use super::handler::{Hub, Session};
 use super::recovery::{Answer, Ask, Inquiry};
 use super::sequencer::Origin;
-use crate::net::{Peers, Platform};
+use crate::net::{Message, Peers, Platform};
 
 /// How many messages of a member are held; one more gets the error `overloaded`.
 const HELD_MAX: usize = 256;
@@ -107,7 +107,9 @@ impl Hub {
             if !peers.is_open(by.id) {
                 return; // what comes behind our Close is not heard
             }
-            self.take(peers, by.member, &message);
+            let Some(member) = self.rooms.members.find(by.member) else { return };
+            let message = Message { kind: member.wire.kind(), payload: &message };
+            self.take(peers, by.member, message);
             if let Some(again) = self.waiting.get_mut(&by.member) {
                 again.held_bytes = held.iter().map(|message| message.len()).sum();
                 again.held = held;

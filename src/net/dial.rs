@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::reading::Reading;
-use super::{Config, EventLoop, Handler, Platform, Poll};
+use super::{Config, EventLoop, Handler, Platform, Poll, Stream};
 use crate::extension::{self, Direction, Params, verify_answer};
 use crate::handshake::{AnswerError, ClientRequest};
 use crate::http::{HeadScan, HeaderSlots, ResponseError, ResponseHead};
@@ -67,7 +67,12 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Begins to open a connection.
     pub(super) fn dial(&mut self, dial: Dial<H::Session>) {
         let Dial { to, from, request, session } = dial;
-        let stream = match self.poll.connect(from, to) {
+        let connected = self.poll.connect(from, to);
+        let led = connected.and_then(|mut stream| {
+            stream.lead_to(request.host())?;
+            Ok(stream)
+        });
+        let stream = match led {
             Ok(stream) => stream,
             Err(error) => return self.handler.refused(&mut self.peers, session, error.into()),
         };
@@ -88,6 +93,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
 
     /// The transport is there: sends the request, once.
     pub(super) fn send_request(&mut self, index: usize) {
+        if self.peers.table[index].stream.is_opening() {
+            return; // that goes first
+        }
         let Reading::Dialled(dialled) = &mut self.readings[index] else { return };
         if !std::mem::replace(&mut dialled.is_sent, true) {
             self.peers.write(index, |out| dialled.request.encode(out));

@@ -316,6 +316,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             while let Some(id) = self.peers.resumed.pop() {
                 self.resume(id);
             }
+            self.lift_limits();
             while let Some(dial) = self.peers.dials.pop() {
                 self.dial(dial);
             }
@@ -349,7 +350,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// The connection is gone, or is given up.
     pub(super) fn lose(&mut self, id: ConnectionId, reason: CloseReason<'_>) {
         if let Some(index) = self.peers.find(id).filter(|index| self.is_dialled(*index)) {
-            return self.refuse_dial(index, DialError::Lost);
+            let fault = self.peers.table[index].stream.take_fault();
+            return self.refuse_dial(index, fault.map_or(DialError::Lost, DialError::Io));
         }
         close_session(&mut self.handler, &mut self.peers, id, reason);
         if let Some(index) = self.peers.find(id) {
@@ -365,7 +367,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         if peer.stage != Stage::Ending {
             return;
         }
-        if peer.ended || peer.stream.shutdown().is_err() {
+        let has_ended = peer.ended;
+        // The end of TLS is said to who has said it.
+        let is_over = has_ended && !peer.stream.is_secure();
+        if is_over || peer.stream.shutdown().is_err() || has_ended {
             return self.remove(index);
         }
         peer.paused = false;

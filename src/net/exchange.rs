@@ -6,11 +6,14 @@
 use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::Reading;
-use super::{EventLoop, Handler, Platform, Request, Verdict};
+use super::{EventLoop, Handler, Platform, Request, Stream, Verdict};
 use crate::extension::{self, Direction, Mode, Params};
 use crate::handshake::{self, HandshakeError, Offer};
 use crate::http::{self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response};
 use crate::proto::Inbound;
+
+/// What plain HTTP is told where TLS is spoken.
+const ASTRAY: &str = "this port speaks TLS: the address begins with https:// or wss://\n";
 
 /// A request that has come in part, and what was sent ahead after it.
 #[derive(Debug)]
@@ -40,6 +43,9 @@ enum Step {
 impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Takes bytes of a request.
     pub(super) fn receive_request(&mut self, index: usize, input: &mut [u8]) {
+        if self.peers.table[index].stream.is_astray() {
+            return self.refuse(index, &Response::text(400, ASTRAY).close());
+        }
         let Reading::Request(exchange) = &mut self.readings[index] else { return };
         let Some(mut exchange) = exchange.take() else {
             return self.serve(index, input, HeadScan::new());
@@ -126,25 +132,33 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let mut slots = HeaderSlots::new();
         let head = http::Request::parse(&bytes[..head_len], &mut slots, &config.head)?;
         let offer = Offer::from_request(&head)?;
-        let body_len = match head.body() {
-            Body::None => 0,
-            Body::Length(len) => usize::try_from(len)
-                .ok()
-                .filter(|len| *len <= config.body_bytes_max)
-                .ok_or(HttpError::BodyTooLarge)?,
-            Body::Chunked => return Err(HttpError::LengthRequired.into()),
+        let body_len = match body_len(&head, config.body_bytes_max) {
+            Ok(len) => len,
+            Err(error) => return Ok(self.leave_unread(index, &head, error)),
         };
         let len = head_len + body_len;
-        let Some(body) = bytes.get(head_len..len) else {
-            *scan = HeadScan::new(); // the head is read once more, when the body is there
-            return Ok(Step::More(len));
-        };
+        let body = bytes.get(head_len..len);
         let id = self.peers.id(index);
         let (stream, clock) = (&self.peers.table[index].stream, &self.peers.clock);
         let proxied = self.peers.proxied.find(id);
-        let request = Request { id, head, offer, body, stream, proxied, clock };
+        let seen = body.unwrap_or_default();
+        let request = Request { id, head, offer, body: seen, stream, proxied, clock };
+        if body.is_none() {
+            if !self.handler.waits_for(&request, body_len) {
+                return Ok(self.leave_unread(index, &head, HttpError::BodyTooLarge));
+            }
+            *scan = HeadScan::new(); // the head is read once more, when the body is there
+            return Ok(Step::More(len));
+        }
         let verdict = decided.unwrap_or_else(|| self.handler.request(&request));
         self.apply(index, &head, offer.as_ref(), len, verdict)
+    }
+
+    /// Answers a request whose body is not taken, and ends the connection.
+    fn leave_unread(&mut self, index: usize, head: &http::Request<'_>, error: HttpError) -> Step {
+        let response = self.handler.unread(head, error);
+        self.refuse(index, &response);
+        Step::Ended
     }
 
     /// Carries out a verdict.
@@ -160,7 +174,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             (Verdict::Pending, _) => Ok(Step::Pending),
             (Verdict::Accept(acceptance, session), Some(offer)) => {
                 offer.check(&acceptance)?;
-                let params = self.negotiate(offer);
+                let is_plain = acceptance.is_without_extensions();
+                let params = if is_plain { None } else { self.negotiate(offer) };
                 let acceptance = match params {
                     Some(params) => {
                         let mut answer = String::new();
@@ -172,7 +187,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.peers.write(index, |out| {
                     handshake::write_response(out, offer.key(), &acceptance);
                 });
-                let incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                let mut incoming = params.map_or(Direction::PLAIN, Direction::of_client);
+                if acceptance.is_limited() {
+                    incoming = incoming.limited();
+                }
                 let outgoing = params.map_or(Direction::PLAIN, Direction::of_server);
                 self.peers.table[index].session = Some(session);
                 self.open(index, incoming, outgoing);
@@ -184,7 +202,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 // What follows a handshake that was refused may be frames, not a request.
                 options.keep_alive &= offer.is_none() && !response.closes() && !self.is_stopping();
                 if offer.is_some() {
-                    self.peers.say_refused(index, response.status());
+                    self.peers.say_refused(index, &response);
                 }
                 self.peers.write(index, |out| response.encode(out, options));
                 if !options.keep_alive {
@@ -223,14 +241,14 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         self.peers.enter(index, Stage::Open);
         self.peers.rest(index);
         let id = self.peers.id(index);
-        self.peers.say_open(id);
+        self.peers.say_open(id, |session| self.handler.trace(session, id));
         self.handler.open(&mut self.peers, id);
     }
 
     /// Answers, and ends the connection.
     pub(super) fn refuse(&mut self, index: usize, response: &Response) {
         self.readings[index] = Reading::Discard;
-        self.peers.say_refused(index, response.status());
+        self.peers.say_refused(index, response);
         self.peers.write(index, |out| response.encode(out, EncodeOptions::CLOSE));
         self.peers.end(index);
     }
@@ -260,6 +278,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     pub(super) fn stop_request(&mut self, index: usize) {
         if self.is_dialled(index) {
             self.refuse_dial(index, DialError::Lost);
+        } else if self.peers.table[index].stream.is_opening() {
+            self.remove(index);
         } else if matches!(self.readings[index], Reading::Request(None) | Reading::Proxy(_)) {
             self.readings[index] = Reading::Discard;
             self.peers.end(index);
@@ -272,9 +292,11 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// that was kept for a further request, and is silent, just ends.
     pub(super) fn expire_request(&mut self, index: usize) {
         let is_kept = self.peers.table[index].answered;
+        let is_opening = self.peers.table[index].stream.is_opening();
         match &self.readings[index] {
             Reading::Dialled(_) => self.refuse_dial(index, DialError::Timeout),
             Reading::Proxy(_) => self.remove(index),
+            Reading::Request(_) if is_opening => self.remove(index), // nothing can be said
             Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
                 self.refuse(index, &Response::text(503, "no decision in time\n").close());
@@ -283,6 +305,18 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.refuse(index, &HttpError::Timeout.response());
             }
         }
+    }
+}
+
+/// The length of the body behind a head, where it is taken.
+fn body_len(head: &http::Request<'_>, max: usize) -> Result<usize, HttpError> {
+    match head.body() {
+        Body::None => Ok(0),
+        Body::Length(len) => {
+            let len = usize::try_from(len).ok().filter(|len| *len <= max);
+            len.ok_or(HttpError::BodyTooLarge)
+        }
+        Body::Chunked => Err(HttpError::LengthRequired),
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::handshake::{Acceptance, HandshakeError, Offer};
-use crate::http::{self, Response};
+use crate::http::{self, HttpError, Response};
 use crate::proto::{Chunk, Close, Message, ProtocolError};
 
 use super::{Clock, ConnectionId, DialError, Os, Peers, Platform, Stream};
@@ -28,6 +28,28 @@ pub trait Handler<P: Platform = Os>: Sized {
             Some(_) => Verdict::accept(Self::Session::default()),
             None => Verdict::Respond(HandshakeError::Upgrade.response()),
         }
+    }
+
+    /// The head of a request is there, and its body of `len` bytes is not: whether it is to be
+    /// held until it is. It is no longer than [`Config::body_bytes_max`](super::Config). The
+    /// default holds it.
+    fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
+        let _ = (request, len);
+        true
+    }
+
+    /// A request's body is not taken: the answer, after which the connection ends. The default
+    /// says the fault as text.
+    fn unread(&mut self, head: &http::Request<'_>, error: HttpError) -> Response {
+        let _ = head;
+        error.response()
+    }
+
+    /// The trace that a connection belongs to, for its lines in the log. Asked only where a line is
+    /// written. The default has none.
+    fn trace(&self, session: &Self::Session, id: ConnectionId) -> Option<String> {
+        let _ = (session, id);
+        None
     }
 
     /// A connection is open.
@@ -140,6 +162,17 @@ impl<'a> Request<'a> {
     /// which costs a system call.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.proxied.or_else(|| self.stream.remote_addr())
+    }
+
+    /// Whether it has come by TLS, here and not at a proxy.
+    pub fn is_secure(&self) -> bool {
+        self.stream.is_secure()
+    }
+
+    /// The certificate that the client has shown, in DER. It was verified: it comes from an
+    /// authority that the server was told to trust.
+    pub fn client_certificate(&self) -> Option<&'a [u8]> {
+        self.stream.peer_certificate()
     }
 
     /// The time since the loop began, as [`Peers::now`].

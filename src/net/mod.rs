@@ -12,12 +12,15 @@ mod accept;
 mod backlog;
 mod config;
 mod deadline;
+#[cfg(target_os = "linux")]
+mod defer;
 mod deflaters;
 mod dial;
 mod event_loop;
 mod exchange;
 mod handler;
 mod id;
+mod limited;
 mod mailbox;
 mod os;
 mod peer;
@@ -30,6 +33,8 @@ mod sampling;
 mod seam;
 mod server;
 mod stats;
+#[cfg(feature = "tls")]
+mod tls;
 mod turn;
 mod writing;
 
@@ -46,3 +51,5 @@ pub use proxy::{ProxyError, ProxyHeader};
 pub use seam::{Clock, Platform, Poll, Random, Ready, Source, Stream};
 pub use server::{Builder, Server, Stopper};
 pub use stats::{Cause, Drop, FanOut, State, Stats};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsPoll, TlsSetup, TlsStream};

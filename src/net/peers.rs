@@ -50,6 +50,8 @@ pub struct Peers<S, P: Platform = Os> {
     pub(super) written: Vec<ConnectionId>,
     pub(super) decisions: Vec<(ConnectionId, Verdict<S>)>,
     pub(super) dials: Vec<Dial<S>>,
+    /// Connections whose limit is to be lifted.
+    pub(super) lifted: Vec<ConnectionId>,
     /// Who connections are from, where a proxy has said so.
     pub(super) proxied: Proxied,
     /// The tick that this turn is in.
@@ -84,6 +86,7 @@ impl<S, P: Platform> Peers<S, P> {
             written: Vec::new(),
             decisions: Vec::new(),
             dials: Vec::new(),
+            lifted: Vec::new(),
             proxied: Proxied::default(),
             tick: 0,
             next_due: u32::MAX,

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::reading::Reading;
-use super::{CloseReason, ConnectionId, EventLoop, Handler, Platform, ProxyHeader};
+use super::{CloseReason, ConnectionId, EventLoop, Handler, Platform, ProxyHeader, Stream};
 
 /// Who connections are from: a third table with the index of the other two, which holds nothing
 /// where no proxy is expected.
@@ -56,7 +56,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 self.readings[index] = Reading::START;
                 // What had come before was no whole header: its end is in this input.
                 let rest = &mut input[header.len - had..];
-                if !rest.is_empty() {
+                let peer = &mut self.peers.table[index];
+                if peer.stream.take_back(rest) {
+                    peer.unread = true;
+                } else if !rest.is_empty() {
                     self.receive_request(index, rest);
                 }
             }

@@ -55,6 +55,8 @@ enum Input {
     /// The peer will send no more.
     End,
     Nothing,
+    /// It is to be read again in the next turn.
+    Later,
     Lost,
 }
 
@@ -65,6 +67,7 @@ fn fill<T: Stream>(stream: &mut T, room: &mut [u8]) -> Input {
             Ok(n) => Input::Bytes(n),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Input::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Input::Later,
             Err(_) => Input::Lost,
         };
     }
@@ -80,13 +83,17 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             if budget == 0 {
                 return self.read_again(index);
             }
+            let is_opening = self.peers.table[index].stream.is_opening();
             let (input, room, direct) = self.read_once(index);
+            if is_opening {
+                self.send_request(index); // it could not be sent before the stream was open
+            }
             let peer = &mut self.peers.table[index];
             match input {
                 Input::Bytes(n) => {
                     self.peers.stats.bytes_in += n as u64;
                     // A read that leaves room has drained the socket: epoll tells of what follows.
-                    peer.unread = n == room || peer.read_closed;
+                    peer.unread = n == room || peer.read_closed || peer.stream.has_unread();
                     self.peers.heard(index);
                     let flushes = self.peers.flushes;
                     let made = self.receive(index, n, direct);
@@ -99,6 +106,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                     }
                 }
                 Input::Nothing => peer.unread = false,
+                Input::Later => return self.read_again(index),
                 Input::End => {
                     peer.unread = false;
                     peer.ended = true;
@@ -192,6 +200,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         while let Some(event) = events.next() {
             made += event.as_ref().map_or(0, Event::len);
             deliver(&mut self.handler, &mut self.peers, id, event);
+            if self.peers.takes_lift(id) {
+                events.lift_limit();
+            }
         }
         drop(events);
         if inbound.is_done() {
@@ -253,7 +264,7 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
 ) {
     let session = peers.find(id).and_then(|index| peers.table[index].session.take());
     if let Some(session) = session {
-        peers.say_closed(id, reason);
+        peers.say_closed(id, reason, || handler.trace(&session, id));
         handler.close(peers, id, session, reason);
     }
 }

@@ -6,7 +6,11 @@
 use std::net::SocketAddr;
 
 use super::sampling::{LINES_PER_SECOND_MAX, Sampling};
-use super::{Cause, Clock, CloseReason, ConnectionId, Peers, Platform, Stream};
+use super::{Cause, Clock, CloseReason, ConnectionId, Peers, Platform};
+use crate::http::Response;
+
+/// The header of an answer that says which trace it belongs to (W3C Trace Context, level 2).
+const TRACE: &str = "traceresponse";
 
 /// The lines that come in crowds.
 #[derive(Debug, Default)]
@@ -16,12 +20,20 @@ pub(super) struct Said {
 }
 
 impl<S, P: Platform> Peers<S, P> {
-    pub(super) fn say_open(&mut self, id: ConnectionId) {
+    pub(super) fn say_open(&mut self, id: ConnectionId, trace: impl FnOnce(&S) -> Option<String>) {
         self.stats.opened += 1;
-        tracing::debug!(%id, remote = ?self.remote_addr(id), "open");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let trace = self.session(id).and_then(trace);
+            tracing::debug!(%id, remote = ?self.remote_addr(id), trace, "open");
+        }
     }
 
-    pub(super) fn say_closed(&mut self, id: ConnectionId, reason: CloseReason<'_>) {
+    pub(super) fn say_closed(
+        &mut self,
+        id: ConnectionId,
+        reason: CloseReason<'_>,
+        trace: impl Fn() -> Option<String>,
+    ) {
         let cause = Cause::from(&reason);
         self.stats.close(cause);
         let error = match reason {
@@ -32,18 +44,22 @@ impl<S, P: Platform> Peers<S, P> {
             | CloseReason::Backlogged => None,
         };
         let error = error.map(tracing::field::display);
-        tracing::debug!(%id, cause = cause.name(), error, "closed");
+        tracing::debug!(%id, cause = cause.name(), error, trace = trace(), "closed");
         if cause == Cause::Backlogged && self.said.backlogged.admits(self.clock.now()) {
-            tracing::info!(%id, remote = ?self.remote_addr(id), "closed: it reads too slowly");
+            let (remote, trace) = (self.remote_addr(id), trace());
+            tracing::info!(%id, ?remote, trace, "closed: it reads too slowly");
         }
     }
 
-    /// The request of this connection is refused.
-    pub(super) fn say_refused(&mut self, index: usize, status: u16) {
+    /// The request of this connection is refused. Its trace is the one that the answer names.
+    pub(super) fn say_refused(&mut self, index: usize, response: &Response) {
+        let status = response.status();
         self.stats.refuse(status);
         if self.said.refused.admits(self.clock.now()) {
-            let (id, remote) = (self.id(index), self.table[index].stream.remote_addr());
-            tracing::info!(%id, ?remote, status, "refused");
+            let id = self.id(index);
+            let mut lines = response.header_lines().iter();
+            let trace = lines.find(|(name, _)| *name == TRACE).map(|(_, value)| value);
+            tracing::info!(%id, remote = ?self.remote_addr(id), status, trace, "refused");
         }
     }
 

@@ -24,7 +24,8 @@ pub trait Platform: Sized + 'static {
 /// A byte stream to one peer that never blocks: [`io::ErrorKind::WouldBlock`] where nothing can be
 /// read or written now.
 pub trait Stream {
-    /// Reads what has come; 0 where the peer will send no more.
+    /// Reads what has come; 0 where the peer will send no more. [`io::ErrorKind::ResourceBusy`]
+    /// where the stream has had its share of the turn: it is asked again in the next.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes the front of `bytes`, and says how much.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
@@ -34,6 +35,53 @@ pub trait Stream {
     fn shutdown(&mut self) -> io::Result<()>;
     /// The peer's address, where it has one.
     fn remote_addr(&self) -> Option<SocketAddr>;
+
+    // What follows is for streams that encrypt. Where nothing stands between the loop and the
+    // socket it is as written here, and costs nothing.
+
+    /// Whether there is something to read, or the end to be told, although the socket is drained.
+    fn has_unread(&self) -> bool {
+        false
+    }
+    /// Whether both ends are still agreeing how to speak: nothing can be written before that.
+    fn is_opening(&self) -> bool {
+        false
+    }
+    /// Whether the stream has something of its own to write, or keeps what it took.
+    fn owes(&self) -> bool {
+        false
+    }
+    /// Writes what the stream [owes](Self::owes), and says how much.
+    fn flush(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+    /// Tells a stream that was connected whom it is to lead to: `host[:port]`.
+    fn lead_to(&mut self, host: &str) -> io::Result<()> {
+        let _ = host;
+        Ok(())
+    }
+    /// Gives back what stood behind the header of a proxy. `false` where it is not taken: then it
+    /// is what the peer has sent.
+    fn take_back(&mut self, bytes: &[u8]) -> bool {
+        let _ = bytes;
+        false
+    }
+    /// Whether the peer speaks plain HTTP where TLS is spoken.
+    fn is_astray(&self) -> bool {
+        false
+    }
+    /// Whether nobody in between can read along.
+    fn is_secure(&self) -> bool {
+        false
+    }
+    /// The certificate that the peer has shown, in DER; it was verified.
+    fn peer_certificate(&self) -> Option<&[u8]> {
+        None
+    }
+    /// Why the stream has failed, once, where it knows better than the system.
+    fn take_fault(&mut self) -> Option<io::Error> {
+        None
+    }
 }
 
 /// Where readiness and new streams come from. Edge-triggered: news once, until nothing is left to

@@ -10,7 +10,9 @@ use std::thread;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::mailbox::Signal;
-use super::{Config, EventLoop, Handler, Mailbox, Mailboxes, Os, OsClock, OsPoll, OsRandom};
+use super::{
+    Config, EventLoop, Handler, Mailbox, Mailboxes, Os, OsClock, OsPoll, OsRandom, Platform,
+};
 use crate::proto::Role;
 
 /// How many connections the kernel keeps ready to be accepted.
@@ -176,6 +178,30 @@ impl Server {
         self,
         make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
     ) -> io::Result<()> {
+        self.run_on::<Os, H>(|poll| poll, make)
+    }
+
+    /// The same with TLS: the handler has to be one for [`Tls`](super::Tls), as one is that is for
+    /// any platform.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    #[cfg(feature = "tls")]
+    pub fn run_tls<H: Handler<super::Tls>>(
+        self,
+        setup: &super::TlsSetup,
+        make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
+    ) -> io::Result<()> {
+        let is_proxied = self.config.proxy_protocol;
+        let world = |poll| super::TlsPoll::new(poll, setup.clone(), is_proxied);
+        self.run_on::<super::Tls, H>(world, make)
+    }
+
+    fn run_on<P: Platform<Clock = OsClock, Random = OsRandom>, H: Handler<P>>(
+        self,
+        world: impl Fn(OsPoll) -> P::Poll + Sync,
+        make: impl Fn(usize, &Mailboxes<H::Mail>) -> H + Sync,
+    ) -> io::Result<()> {
         let (max, stopper) = (self.config.mailbox_max, self.stopper());
         let mailboxes: Mailboxes<H::Mail> =
             self.signals.iter().map(|s| Mailbox::with_signal(max, Arc::clone(s))).collect();
@@ -183,8 +209,8 @@ impl Server {
             let (clock, random) = (OsClock::default(), OsRandom::default());
             let handler = make(index, &mailboxes);
             let mailbox = mailboxes[index].clone();
-            EventLoop::<H, Os>::new(self.config.clone(), handler, mailbox, poll, clock, random)
-                .run()
+            let (config, poll) = (self.config.clone(), world(poll));
+            EventLoop::<H, P>::new(config, handler, mailbox, poll, clock, random).run()
         };
         thread::scope(|scope| {
             let mut polls = self.polls.into_iter().enumerate();
@@ -224,6 +250,8 @@ fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_port(shared)?;
     socket.set_tcp_nodelay(true)?; // Linux passes it on to what is accepted
     socket.set_nonblocking(true)?;
+    #[cfg(target_os = "linux")]
+    super::defer::defer_accept(&socket);
     socket.bind(&addr.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())

@@ -45,11 +45,13 @@ impl<S, P: Platform> Peers<S, P> {
                 }
             };
             self.stats.bytes_out += written as u64;
-            if written < header_len + message.payload.len() {
-                peer.backlog = Some(Box::new(Backlog::new()));
-                if let Some(backlog) = &mut peer.backlog {
+            let is_part = written < header_len + message.payload.len();
+            if is_part || peer.stream.owes() {
+                let mut backlog = Box::new(Backlog::new());
+                if is_part {
                     backlog.push_frame(frame, written);
                 }
+                peer.backlog = Some(backlog);
                 self.wait_for(index, Wait::Write);
             }
         }
@@ -100,7 +102,7 @@ impl<S, P: Platform> Peers<S, P> {
                 }
             }
         }
-        if chain.is_empty() {
+        if chain.is_empty() && !peer.stream.owes() {
             return;
         }
         let before = peer.backlog_bytes();
@@ -138,15 +140,21 @@ impl<S, P: Platform> Peers<S, P> {
     pub(super) fn drain_backlog(&mut self, index: usize) {
         let id = self.id(index);
         let peer = &mut self.table[index];
-        let Some(backlog) = &mut peer.backlog else { return };
+        let Some(backlog) = &mut peer.backlog else {
+            // A part of an opening handshake, or of the end of TLS.
+            if peer.stream.owes() && taken(|| peer.stream.flush()).is_err() {
+                self.given_out.push((id, CloseReason::Lost));
+            }
+            return;
+        };
         let before = backlog.charge();
         match write_backlog(&mut peer.stream, backlog) {
-            Ok(0) => return,
-            Ok(written) => self.stats.bytes_out += written as u64,
+            Ok((0, 0)) => return,
+            Ok((_, written)) => self.stats.bytes_out += written as u64,
             Err(_) => return self.given_out.push((id, CloseReason::Lost)),
         }
         self.stats.backlog(before, backlog.charge());
-        let is_empty = backlog.is_empty();
+        let is_empty = backlog.is_empty() && !peer.stream.owes();
         let mut pong = None;
         if backlog.charge() <= self.config.backlog_low_bytes {
             pong = backlog.take_pong();
@@ -215,8 +223,10 @@ fn taken(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// Writes a backlog until the socket is full. Says how many bytes it took.
-fn write_backlog<T: Stream>(stream: &mut T, backlog: &mut Backlog) -> io::Result<usize> {
+/// Writes a backlog until the socket is full, behind what the stream owes itself. Says how many
+/// bytes were taken of the one and of the other.
+fn write_backlog<T: Stream>(stream: &mut T, backlog: &mut Backlog) -> io::Result<(usize, usize)> {
+    let flushed = if stream.owes() { taken(|| stream.flush())? } else { 0 };
     let mut total = 0;
     while !backlog.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -228,5 +238,5 @@ fn write_backlog<T: Stream>(stream: &mut T, backlog: &mut Backlog) -> io::Result
         backlog.advance(written);
         total += written;
     }
-    Ok(total)
+    Ok((flushed, total))
 }

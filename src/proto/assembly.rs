@@ -55,8 +55,9 @@ impl Assembly {
         &self.control[..usize::from(self.control_len)]
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.room(bytes.len(), usize::MAX)[..bytes.len()].copy_from_slice(bytes);
+    /// Keeps a piece of a message that may have at most `most` bytes.
+    pub(super) fn push(&mut self, bytes: &[u8], most: usize) {
+        self.room(bytes.len(), most)[..bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
     }
 

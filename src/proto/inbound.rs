@@ -200,8 +200,9 @@ impl Inbound {
             self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
             self.fragments = self.fragments.saturating_add(1);
             // What does not compress grows a little; what comes out is held against the limit.
-            let growth = if self.is_compressed { settings.message_bytes_max / 256 + 64 } else { 0 };
-            if self.message_bytes > settings.message_bytes_max.saturating_add(growth) {
+            let max = self.message_bytes_max(settings);
+            let growth = if self.is_compressed { max / 256 + 64 } else { 0 };
+            if self.message_bytes > max.saturating_add(growth) {
                 return Err(ProtocolError::MessageTooBig);
             }
             if self.fragments > settings.fragments_max {
@@ -504,8 +505,9 @@ impl<'a> Events<'a> {
             return Some(Found::Message(kind, Place::Input(range)));
         }
         if !range.is_empty() {
+            let most = self.inbound.message_bytes_max(self.settings);
             let assembly = self.inbound.assembly.get_or_insert_with(|| self.spare.take());
-            assembly.push(&self.input[range]);
+            assembly.push(&self.input[range], usize::try_from(most).unwrap_or(usize::MAX));
         }
         last.then_some(Found::Message(kind, Place::Assembly))
     }

@@ -25,7 +25,8 @@ impl Events<'_> {
     pub(super) fn inflate(&mut self) -> Result<Option<Found>, ProtocolError> {
         let Some(Inflating { mut range, last }) = self.inflating.take() else { return Ok(None) };
         let Some(kind) = self.inbound.message else { return Ok(None) };
-        let limit = usize::try_from(self.settings.message_bytes_max).unwrap_or(usize::MAX);
+        let max = self.inbound.message_bytes_max(self.settings);
+        let limit = usize::try_from(max).unwrap_or(usize::MAX);
         let assembly = self.inbound.assembly.get_or_insert_with(|| self.spare.take());
         loop {
             let (room, inflater) = assembly.inflating(limit.saturating_add(1));
@@ -39,7 +40,7 @@ impl Events<'_> {
                 self.inbound.utf8.push(bytes)?;
             }
             assembly.inflated_bytes += written as u64;
-            if assembly.inflated_bytes > self.settings.message_bytes_max {
+            if assembly.inflated_bytes > max {
                 return Err(ProtocolError::MessageTooBig);
             }
             if written < step {

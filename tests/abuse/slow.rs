@@ -138,6 +138,31 @@ fn a7_a_dribbler_is_cut_by_the_deadline() {
     watch.is_settled(&server);
 }
 
+/// The kernel hands a connection over with its first bytes, or after about a second without any:
+/// its time counts from there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a7_silence_is_accepted_late_and_cut_all_the_same() {
+    let server = Server::echo(&["--handshake-timeout", "1", "--close-timeout", "1"]);
+    let at_rest = server.fds_at_rest();
+    let (mut silent, mut speaking) = (RawClient::connect(&server), RawClient::connect(&server));
+    let connected = Instant::now();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(server.fd_count(), at_rest, "accepted without a word");
+    speaking.send(Upgrade::new("/").bytes());
+    speaking.expect_upgrade();
+    assert!(connected.elapsed() < Duration::from_millis(900), "the test is too slow to tell");
+    assert_eq!(server.fd_count(), at_rest + 1, "the one that has spoken, and no other");
+    eventually("the silent one is accepted", 5.0, || server.fd_count() == at_rest + 2);
+    let accepted = connected.elapsed().as_secs_f64();
+    assert!(accepted > 0.5, "accepted after {accepted} s");
+    let said = silent.read_to_end();
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
+    let cut = connected.elapsed().as_secs_f64();
+    assert!((accepted + 0.8..accepted + 3.0).contains(&cut), "cut after {cut} s");
+    speaking.expect_open();
+}
+
 #[test]
 fn a_silent_peer_is_pinged_and_cut() {
     let server =

@@ -5,9 +5,10 @@ import { chat } from './tests/chat.js';
 import { client } from './tests/client.js';
 import { connection } from './tests/connection.js';
 import { look } from './tests/look.js';
+import { tokens } from './tests/tokens.js';
 
 const wanted = process.argv[2] ?? '';
-const tests = Object.entries({ ...chat, ...client, ...connection, ...look })
+const tests = Object.entries({ ...chat, ...client, ...connection, ...look, ...tokens })
   .filter(([name]) => name.includes(wanted));
 const TEST_MS = 60_000;
 

@@ -11,7 +11,7 @@ import { chromium } from 'playwright-core';
 import WebSocket from 'ws';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const BINARY = process.env.THRONG ?? here('../../target/release/throng');
+export const BINARY = process.env.THRONG ?? here('../../target/release/throng');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const CHROMIUM_ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
   '--no-first-run', '--disable-background-networking', '--disable-component-update',
@@ -21,7 +21,7 @@ export const SCREENSHOTS = here('screenshots');
 mkdirSync(SCREENSHOTS, { recursive: true });
 
 export class Server {
-  // Starts `throng serve` and waits for the line that says where it listens.
+  // Starts `throng serve` with these flags, and waits for the line that says where it listens.
   static async start(port = 0, flags = []) {
     const server = new Server();
     server.process = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${port}`, ...flags],

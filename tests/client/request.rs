@@ -54,10 +54,6 @@ fn row_023_only_ws_and_wss_without_a_fragment() {
         assert!(matches!(error, ClientError::Url(UrlError::Fragment)), "{error}");
         assert_eq!(error.culprit(), Culprit::Caller);
     }
-    // wss is known, and says what it lacks; the check of certificates comes with TLS.
-    let error = refused_before_connecting(|port| format!("wss://127.0.0.1:{port}/"), |it| it);
-    assert!(matches!(error, ClientError::TlsNotBuilt), "{error}");
-    assert_eq!(error.to_string(), "wss:// needs TLS, which is not built yet");
     assert_eq!(request_of(|it| it, "").line, "GET / HTTP/1.1");
 }
 

@@ -44,6 +44,18 @@ impl Server {
         Server::start(command, flags)
     }
 
+    /// `throng serve` that logs what `filter` says.
+    pub fn serve_logging(filter: &str, flags: &[&str]) -> Server {
+        Server::serve_in(&[("THRONG_LOG", filter)], flags)
+    }
+
+    /// `throng serve` with these variables in its environment.
+    pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
+        let mut command = Command::new(program());
+        command.arg("serve").envs(environment.iter().copied());
+        Server::start(command, flags)
+    }
+
     /// `throng echo` that may hold at most `descriptors` files and sockets open.
     pub fn echo_with_descriptors(descriptors: u32, flags: &[&str]) -> Server {
         let mut command = Command::new("sh");
@@ -72,6 +84,7 @@ impl Server {
         });
         let address = line
             .strip_prefix("listening on http://")
+            .or_else(|| line.strip_prefix("listening on https://"))
             .and_then(|address| address.trim().parse().ok())
             .unwrap_or_else(|| panic!("unexpected first line: {line:?}"));
         Server { child, address, errors, ended: false }

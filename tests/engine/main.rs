@@ -10,6 +10,7 @@ mod compression;
 mod delivery;
 mod dialling;
 mod gate;
+mod limited;
 mod loops;
 mod proxying;
 mod running;

@@ -14,27 +14,36 @@ use crate::{Person, Place};
 
 const SECRET: &[u8] = b"a secret that is long enough for anybody";
 
-fn now_s() -> u64 {
+pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 /// A token of Ann's that lives so long, with these rooms.
-fn token(seconds: u64, rooms: Option<&str>) -> String {
+pub fn token(seconds: u64, rooms: Option<&str>) -> String {
+    token_of("ann", seconds, rooms)
+}
+
+pub fn token_of(sub: &str, seconds: u64, rooms: Option<&str>) -> String {
     let rooms = rooms.map(|rooms| serde_json::from_str(rooms).expect("rooms"));
     let exp = Some(now_s() + seconds);
-    let claims = Claims { sub: "ann".into(), exp, rooms, ..Claims::default() };
+    let claims = Claims { sub: sub.into(), exp, rooms, ..Claims::default() };
     Signer::secret(SECRET).and_then(|signer| signer.sign(&claims)).expect("it signs")
 }
 
 fn guarded(requires_token: bool) -> Place {
+    guarded_as(2, Door::default(), |config| config.requires_token = requires_token)
+}
+
+/// A hub that takes Ann's tokens, in so many loops.
+pub fn guarded_as(loops: usize, door: Door, change: impl FnOnce(&mut AuthConfig)) -> Place {
     let mut config = AuthConfig::new(vec![Issuer::secret(SECRET)]);
-    config.requires_token = requires_token;
+    change(&mut config);
     let authenticator = Some(Arc::new(Authenticator::new(config).expect("one key")));
-    Place::behind(2, Config::default(), Door { authenticator, ..Door::default() })
+    Place::behind(loops, Config::default(), Door { authenticator, ..door })
 }
 
 /// The answer to a handshake that is refused: its status, and the code in its body.
-fn refusal(place: &Place, upgrade: &Upgrade, status: u16) -> String {
+pub fn refusal(place: &Place, upgrade: &Upgrade, status: u16) -> String {
     let mut client = place.client();
     client.send(upgrade.bytes());
     let answer = client.expect_answer(status);
@@ -42,7 +51,7 @@ fn refusal(place: &Place, upgrade: &Upgrade, status: u16) -> String {
     body["error"].as_str().expect("a code").to_owned()
 }
 
-fn enter(place: &Place, upgrade: &Upgrade) -> Person {
+pub fn enter(place: &Place, upgrade: &Upgrade) -> Person {
     let mut client = place.client();
     client.send(upgrade.bytes());
     client.expect_upgrade();
@@ -121,6 +130,16 @@ fn a_connection_ends_when_its_token_does() {
     assert_eq!(ann.next_of("welcome")["sender"], "ann");
     ann.0.expect_close(1008);
     place.person("/ws").has_nothing(); // who has no token has no end either
+}
+
+/// It went on for ever there: only members were looked at.
+#[test]
+fn an_echo_ends_when_its_token_does() {
+    let place = guarded(true);
+    let mut ann = enter(&place, &Upgrade::new(&format!("/echo?token={}", token(2, None))));
+    ann.send("one");
+    assert_eq!(ann.0.read_text(), "one");
+    ann.0.expect_close(1008);
 }
 
 #[test]

@@ -11,8 +11,11 @@ mod running;
 mod control;
 mod door;
 mod faults;
+mod first;
 mod people;
+mod refresh;
 mod rooms;
+mod twin;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -255,6 +255,9 @@ fn what_the_documents_ask_for_is_shown() {
     let mut refused = RawClient::connect(&server);
     refused.send(Upgrade::new("/nowhere").bytes());
     refused.expect_refusal(&[404]);
+    let mut api = RawClient::connect(&server);
+    api.send(http::get("/api/health"));
+    api.expect_answer(200);
     let refusals = ("throng_handshakes_refused_total{reason=\"404\"}", 1.0);
     let samples = await_samples(&server, &[refusals]);
     let is_shown = |name: &str| {

@@ -1,4 +1,4 @@
-//! Rows 1 to 10 and 20 to 22: the opening handshake, line by line.
+//! Rows 1 to 10, 20 to 22 and 98: the opening handshake, line by line.
 
 use crate::common::http::{Answer, Upgrade, accept_for};
 use crate::common::random::Random;
@@ -206,6 +206,34 @@ fn row_008_the_refusal_lists_what_is_accepted() {
             client.send(upgrade().replace(name, &other).bytes());
             client.expect_refusal(&[426]);
         }
+    }
+}
+
+#[test]
+fn row_009_an_origin_that_is_not_accepted_is_403() {
+    let server = Server::serve(&[]);
+    for origin in ["http://evil.example", "https://localhost", "null"] {
+        let mut client = RawClient::connect(&server);
+        client.note(origin);
+        client.send(Upgrade::new("/ws").header("Origin", origin).bytes());
+        client.expect_answer(403);
+    }
+}
+
+#[test]
+fn row_098_a_server_for_certain_sites_answers_others_403() {
+    let server = Server::serve(&["--allow-origin", "https://app.example.com"]);
+    for (origin, status) in [
+        ("https://app.example.com", 101),
+        ("http://localhost", 101), // its own page
+        ("https://app.example.com.evil.example", 403),
+        ("http://app.example.com", 403),
+        ("https://app.example.com:8443", 403),
+    ] {
+        let mut client = RawClient::connect(&server);
+        client.note(origin);
+        client.send(Upgrade::new("/ws").header("Origin", origin).bytes());
+        assert_eq!(client.read_answer(false).status, status, "{origin}");
     }
 }
 

@@ -18,15 +18,16 @@ const UNSAFE_ALLOWED_IN: &str = "src/frame/mask/wide.rs";
 const UNSAFE_LET_IN_BY: &str = "src/frame/mask/mod.rs";
 
 /// The layers of the design and what each may import, besides itself.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("http", &[]),
+    ("tls", &[]),
     ("frame", &[]),
     ("extension", &["frame"]),
     ("proto", &["extension", "frame"]),
     ("handshake", &["http"]),
-    ("net", &["proto", "handshake", "http", "extension", "frame"]),
-    ("client", &["proto", "handshake", "http", "extension", "frame"]),
-    ("hub", &["net", "proto", "handshake", "http", "extension", "frame"]),
+    ("net", &["tls", "proto", "handshake", "http", "extension", "frame"]),
+    ("client", &["tls", "proto", "handshake", "http", "extension", "frame"]),
+    ("hub", &["net", "tls", "proto", "handshake", "http", "extension", "frame"]),
     ("cli", &[]), // the program: it sees the library from outside, as `throng::`
 ];
 

@@ -30,6 +30,7 @@ pub const fn of_attempt(error: &ClientError) -> i32 {
     match error {
         ClientError::Url(_)
         | ClientError::TlsNotBuilt
+        | ClientError::TlsSetup(_)
         | ClientError::Request(_)
         | ClientError::Proxy(ProxyError::Url) => USAGE,
         ClientError::Proxy(_)
@@ -37,6 +38,7 @@ pub const fn of_attempt(error: &ClientError) -> i32 {
         | ClientError::Connect { .. }
         | ClientError::Timeout(Step::Turn | Step::Connect | Step::Proxy) => UNREACHABLE,
         ClientError::Refused(_)
+        | ClientError::Tls(_)
         | ClientError::Head(_)
         | ClientError::Answer(_)
         | ClientError::TooManyRedirects

@@ -26,7 +26,12 @@ use session::Session;
 
 /// Runs the command. Any exit status but 0 ends the process here.
 pub fn run(options: &ConnectOptions) -> io::Result<()> {
-    match Session::new(options)?.run() {
+    let session = Session::new(options).unwrap_or_else(|error| {
+        eprintln!("throng connect: {error}");
+        let is_usage = error.kind() == io::ErrorKind::InvalidInput;
+        process::exit(if is_usage { ending::USAGE } else { ending::BROKEN })
+    });
+    match session.run() {
         ending::CLOSED => Ok(()),
         status => process::exit(status),
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns their names, units and defaults, and how they become a connection to be opened.
 
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use throng::extension::{self, Mode};
 use throng::proto::{Role, Settings};
 
 use crate::cli::options::{LEVEL, compression};
+use crate::cli::tls::Trust;
 
 /// How long a write may hold up a read: a server may wait for this side to read.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -37,8 +39,8 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ConnectOptions {
-    /// Where to connect: ws://HOST[:PORT]/PATH?QUERY. Without a scheme ws:// is meant, and http://
-    /// stands for it.
+    /// Where to connect: ws://HOST[:PORT]/PATH?QUERY, or wss:// for TLS. Without a scheme ws:// is
+    /// meant, and http:// stands for it.
     #[arg(value_name = "URL", value_parser = url)]
     pub url: String,
     /// Send a header with the handshake. May be given more than once.
@@ -88,6 +90,8 @@ pub struct ConnectOptions {
     /// Connect through a proxy: http://[USER:PASSWORD@]HOST[:PORT].
     #[arg(long, value_name = "URL", value_parser = proxy)]
     proxy: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
     /// Follow at most so many redirects.
     #[arg(long, value_name = "N", default_value_t = 0)]
     redirects: u32,
@@ -102,7 +106,10 @@ pub enum Linger {
 
 impl ConnectOptions {
     /// The connection to be opened.
-    pub fn connect(&self) -> Connect {
+    ///
+    /// # Errors
+    /// There is nobody to trust, or a file of TLS cannot be read.
+    pub fn connect(&self) -> io::Result<Connect> {
         let mut settings = Settings::new(Role::Client);
         settings.message_bytes_max = self.max_message;
         let mut connect = Connect::to(&self.url)
@@ -125,7 +132,12 @@ impl ConnectOptions {
         if let Some(proxy) = &self.proxy {
             connect = connect.proxy(proxy);
         }
-        connect
+        // A redirect may lead to wss.
+        let is_secure = Url::parse(&self.url).is_ok_and(|url| url.is_secure());
+        if is_secure || self.trust.is_given() {
+            connect = connect.tls(&self.trust.connector()?);
+        }
+        Ok(connect)
     }
 
     /// How to come back.

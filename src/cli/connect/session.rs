@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
             unheard,
             lines,
             queue: VecDeque::new(),
-            link: Link::new(options.connect(), options.policy(), sender),
+            link: Link::new(options.connect()?, options.policy(), sender),
             way: Way::Clear,
             pings: Pings::default(),
             leaving: None,

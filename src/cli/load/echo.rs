@@ -5,13 +5,13 @@
 
 use std::collections::VecDeque;
 
-use throng::net::{ConnectionId, Message, Peers};
+use throng::net::{ConnectionId, Message};
 
 use super::clock::now_ns;
 use super::pace::Pace;
 use super::payload::Payload;
 use super::plan::Plan;
-use super::worker::{Crew, Task};
+use super::worker::{Crew, Peers, Task};
 
 /// One connection.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Echo {
     /// Sends the next message. Its mask is fresh and of the engine's random source: a batch that
     /// was masked once would be a little cheaper, and easy for something in between to predict.
     #[inline]
-    fn send(&mut self, peers: &mut Peers<u32>, id: ConnectionId, link: usize, due_ns: u64) {
+    fn send(&mut self, peers: &mut Peers, id: ConnectionId, link: usize, due_ns: u64) {
         let link = &mut self.links[link];
         if peers.send(id, self.payload.echo(link.next)).is_ok() {
             link.next += 1;
@@ -73,7 +73,7 @@ impl Echo {
 }
 
 impl Task for Echo {
-    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) {
+    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers) {
         self.pace = crew.plan.rate.map(Pace::new);
         if self.pace.is_some() {
             return;
@@ -86,7 +86,7 @@ impl Task for Echo {
         }
     }
 
-    fn act(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) -> u64 {
+    fn act(&mut self, crew: &mut Crew, peers: &mut Peers) -> u64 {
         let Some(pace) = &mut self.pace else { return u64::MAX };
         let now = now_ns();
         for due_ns in pace.due(now) {
@@ -98,13 +98,7 @@ impl Task for Echo {
     }
 
     #[inline]
-    fn message(
-        &mut self,
-        crew: &mut Crew,
-        peers: &mut Peers<u32>,
-        link: usize,
-        message: Message<'_>,
-    ) {
+    fn message(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize, message: Message<'_>) {
         let now = now_ns();
         let state = &mut self.links[link];
         let expected = state.expected;
@@ -130,7 +124,7 @@ impl Task for Echo {
         }
     }
 
-    fn close(&mut self, _: &mut Crew, _: &mut Peers<u32>, link: usize) {
+    fn close(&mut self, _: &mut Crew, _: &mut Peers, link: usize) {
         self.waiting -= self.links[link].due_ns.len() as u64; // lost, not late
         self.links[link].due_ns.clear();
     }

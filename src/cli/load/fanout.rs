@@ -5,14 +5,14 @@
 
 use std::collections::VecDeque;
 
-use throng::net::{Message, Peers};
+use throng::net::Message;
 
 use super::clock::{MILLISECOND_NS, now_ns};
 use super::echo::describe;
 use super::pace::Pace;
 use super::payload::{Head, Payload};
 use super::plan::Plan;
-use super::worker::{Crew, Task};
+use super::worker::{Crew, Peers, Task};
 
 /// A process without senders cannot know what is still to come: it waits for so much silence.
 const SILENCE_NS: u64 = 100 * MILLISECOND_NS;
@@ -64,7 +64,7 @@ impl Fanout {
         }
     }
 
-    fn send(&mut self, crew: &Crew, peers: &mut Peers<u32>, number: usize, due_ns: u64) {
+    fn send(&mut self, crew: &Crew, peers: &mut Peers, number: usize, due_ns: u64) {
         let sender = &mut self.senders[number];
         let Some(id) = crew.links[number] else { return };
         let sequence = sender.oldest + sender.flights.len() as u64;
@@ -75,7 +75,7 @@ impl Fanout {
     }
 
     /// Keeps as many messages on their way as there should be.
-    fn send_more(&mut self, crew: &Crew, peers: &mut Peers<u32>, number: usize) {
+    fn send_more(&mut self, crew: &Crew, peers: &mut Peers, number: usize) {
         let now = now_ns();
         if self.pace.is_some() || now >= crew.recorder.until_ns() || crew.links[number].is_none() {
             return;
@@ -96,7 +96,7 @@ impl Fanout {
 }
 
 impl Task for Fanout {
-    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) {
+    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers) {
         self.heard_ns = now_ns();
         if !self.senders.is_empty() {
             self.pace = crew.plan.rate.map(Pace::new);
@@ -106,7 +106,7 @@ impl Task for Fanout {
         }
     }
 
-    fn act(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) -> u64 {
+    fn act(&mut self, crew: &mut Crew, peers: &mut Peers) -> u64 {
         let Some(pace) = &mut self.pace else { return u64::MAX };
         let now = now_ns();
         for due_ns in pace.due(now) {
@@ -117,13 +117,7 @@ impl Task for Fanout {
         self.pace.as_ref().map_or(u64::MAX, Pace::next_ns)
     }
 
-    fn message(
-        &mut self,
-        crew: &mut Crew,
-        peers: &mut Peers<u32>,
-        link: usize,
-        message: Message<'_>,
-    ) {
+    fn message(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize, message: Message<'_>) {
         let now = now_ns();
         self.heard_ns = now;
         let head = self.payload.read_fanout(message);
@@ -153,7 +147,7 @@ impl Task for Fanout {
         }
     }
 
-    fn close(&mut self, crew: &mut Crew, peers: &mut Peers<u32>, _: usize) {
+    fn close(&mut self, crew: &mut Crew, peers: &mut Peers, _: usize) {
         // What was waited for on this connection is not any more.
         for number in 0..self.senders.len() {
             self.settle(crew, number);

@@ -3,11 +3,11 @@
 //! Owns the round of pings. A ping carries the time that it was sent at, and its pong brings it
 //! back. The pace is coarse: to hold many connections must cost next to nothing.
 
-use throng::net::{Message, Peers};
+use throng::net::Message;
 
 use super::clock::{MILLISECOND_NS, now_ns};
 use super::pace::Pace;
-use super::worker::{Crew, Task};
+use super::worker::{Crew, Peers, Task};
 
 /// How often pings go out that are due.
 const STEP_NS: u64 = 200 * MILLISECOND_NS;
@@ -23,13 +23,13 @@ pub struct Idle {
 }
 
 impl Task for Idle {
-    fn begin(&mut self, crew: &mut Crew, _: &mut Peers<u32>) {
+    fn begin(&mut self, crew: &mut Crew, _: &mut Peers) {
         let Some(every_s) = crew.plan.ping_every_s else { return };
         self.waiting_ns = vec![0; crew.links.len()];
         self.pace = Some(Pace::new(crew.links.len().max(1) as f64 / every_s));
     }
 
-    fn act(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) -> u64 {
+    fn act(&mut self, crew: &mut Crew, peers: &mut Peers) -> u64 {
         let Some(pace) = &mut self.pace else { return u64::MAX };
         let now = now_ns();
         for _ in pace.due(now) {
@@ -48,7 +48,7 @@ impl Task for Idle {
         pace.next_ns().max(now + STEP_NS)
     }
 
-    fn message(&mut self, _: &mut Crew, _: &mut Peers<u32>, _: usize, _: Message<'_>) {}
+    fn message(&mut self, _: &mut Crew, _: &mut Peers, _: usize, _: Message<'_>) {}
 
     fn pong(&mut self, crew: &mut Crew, link: usize, payload: &[u8]) {
         let now = now_ns();
@@ -62,7 +62,7 @@ impl Task for Idle {
         crew.done.pongs += 1;
     }
 
-    fn close(&mut self, _: &mut Crew, _: &mut Peers<u32>, link: usize) {
+    fn close(&mut self, _: &mut Crew, _: &mut Peers, link: usize) {
         if let Some(waiting_ns) = self.waiting_ns.get_mut(link)
             && std::mem::take(waiting_ns) != 0
         {

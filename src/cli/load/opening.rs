@@ -5,10 +5,11 @@
 use std::io;
 
 use throng::handshake::ClientRequest;
-use throng::net::{Dial, Peers};
+use throng::net::Dial;
 
 use super::clock::{SECOND_NS, now_ns};
 use super::plan::Plan;
+use super::worker::Peers;
 
 /// How many handshakes are under way at once: less than the listen backlog of most servers.
 const DIALS_MAX: usize = 100;
@@ -34,7 +35,7 @@ impl Opening {
     ///
     /// # Errors
     /// As [`dial`].
-    pub fn go_on(&mut self, peers: &mut Peers<u32>) -> io::Result<()> {
+    pub fn go_on(&mut self, peers: &mut Peers) -> io::Result<()> {
         let now_ns = now_ns();
         while self.next < self.plan.connections
             && self.dialling < DIALS_MAX
@@ -77,14 +78,14 @@ impl Opening {
 ///
 /// # Errors
 /// A request that cannot be written.
-pub fn dial(peers: &mut Peers<u32>, plan: &Plan, number: usize) -> io::Result<()> {
+pub fn dial(peers: &mut Peers, plan: &Plan, number: usize) -> io::Result<()> {
     let request: ClientRequest = plan.request(nonce(peers))?;
     let from = plan.from(number);
     peers.connect(Dial { to: plan.to, from, request, session: number as u32 });
     Ok(())
 }
 
-fn nonce(peers: &mut Peers<u32>) -> [u8; 16] {
+fn nonce(peers: &mut Peers) -> [u8; 16] {
     let (high, low) = (peers.random_u64(), peers.random_u64());
     (u128::from(high) << 64 | u128::from(low)).to_ne_bytes()
 }

@@ -8,12 +8,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use throng::client::{ClientError, Url};
+use throng::client::Url;
 use throng::extension::Mode as DeflateMode;
 
 use super::payload::{FANOUT_HEAD, split_wrap};
 use super::plan::{Compress, Mode, Plan};
 use crate::cli::options::compression;
+use crate::cli::tls::Trust;
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -51,7 +52,7 @@ pub enum LoadCommand {
 /// Options of every kind of load.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// The server: ws://HOST[:PORT]/PATH?QUERY
+    /// The server: ws://HOST[:PORT]/PATH?QUERY, or wss:// for TLS
     #[arg(value_name = "URL", value_parser = url)]
     url: String,
     /// How many connections.
@@ -90,6 +91,8 @@ pub struct Common {
     /// before the counting begins is thrown away.
     #[arg(long, value_name = "TEXT")]
     hello: Option<String>,
+    #[command(flatten)]
+    tls: Trust,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub json: bool,
@@ -206,9 +209,6 @@ struct Addresses(Vec<IpAddr>);
 impl Common {
     fn plan(&self, mode: Mode) -> io::Result<Plan> {
         let url = Url::parse(&self.url).map_err(|error| usage(error.to_string()))?;
-        if url.is_secure() {
-            return Err(usage(ClientError::TlsNotBuilt.to_string()));
-        }
         let host = url.host().trim_start_matches('[').trim_end_matches(']');
         let found = (host, url.port()).to_socket_addrs().map_err(|error| {
             io::Error::new(error.kind(), format!("no address of {host}: {error}"))
@@ -243,7 +243,9 @@ impl Common {
             timeout_s: self.timeout,
             ping_every_s: None,
             pid: self.pid,
+            tls: self.tls.clone(),
         };
+        plan.connector()?; // what is wrong is said now
         plan.request([0; 16]).map_err(|error| usage(error.to_string()))?;
         Ok(plan)
     }
@@ -316,6 +318,7 @@ pub fn usage(words: String) -> io::Error {
 fn url(text: &str) -> Result<String, String> {
     let url = match text.split_once("://") {
         Some(("http", rest)) => format!("ws://{rest}"), // as servers print it
+        Some(("https", rest)) => format!("wss://{rest}"),
         Some(_) => text.to_owned(),
         None => format!("ws://{text}"),
     };

@@ -7,10 +7,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use throng::client::Url;
 use throng::extension;
 use throng::handshake::ClientRequest;
+use throng::tls::Connector;
 
 use super::clock::{now_ns, ns};
+use crate::cli::tls::Trust;
 
 /// What the connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,7 @@ pub struct Plan {
     pub timeout_s: f64,
     pub ping_every_s: Option<f64>,
     pub pid: Option<u32>,
+    pub tls: Trust,
 }
 
 impl Plan {
@@ -116,6 +120,17 @@ impl Plan {
             request = request.header(name.clone(), value.clone())?;
         }
         Ok(request)
+    }
+
+    /// What opens TLS connections, where the URL asks for them. Each does a whole handshake, as
+    /// that of a client does which has never been there.
+    ///
+    /// # Errors
+    /// There is nobody to trust.
+    pub fn connector(&self) -> io::Result<Option<Connector>> {
+        let is_secure = Url::parse(&self.url).is_ok_and(|url| url.is_secure());
+        let connector = is_secure.then(|| self.tls.connector()).transpose()?;
+        Ok(connector.map(Connector::without_resumption))
     }
 
     /// Where the connection of this number comes from.
@@ -185,6 +200,7 @@ impl Plan {
             timeout_s: 1.0,
             ping_every_s: None,
             pid: None,
+            tls: Trust::default(),
         }
     }
 }

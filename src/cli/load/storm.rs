@@ -4,13 +4,13 @@
 //! does, and its place is taken by the next when that is done.
 
 use throng::frame::CloseCode;
-use throng::net::{ConnectionId, Message, Peers};
+use throng::net::{ConnectionId, Message};
 
 use super::clock::{MILLISECOND_NS, now_ns};
 use super::opening::dial;
 use super::pace::Pace;
 use super::plan::Plan;
-use super::worker::{Crew, Task};
+use super::worker::{Crew, Peers, Task};
 
 /// How long a place is left empty whose connection was refused.
 const RETRY_NS: u64 = 10 * MILLISECOND_NS;
@@ -40,7 +40,7 @@ impl Storm {
     }
 
     /// Dials what is due, as far as there are places.
-    fn dial_more(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) {
+    fn dial_more(&mut self, crew: &mut Crew, peers: &mut Peers) {
         let now = now_ns();
         if !crew.is_running() || now >= crew.recorder.until_ns() || now < self.pause_until_ns {
             return;
@@ -73,20 +73,20 @@ impl Storm {
 impl Task for Storm {
     const OPENS_FIRST: bool = false;
 
-    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) {
+    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers) {
         self.pace = crew.plan.rate.map(Pace::new);
         self.dial_more(crew, peers);
     }
 
-    fn act(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) -> u64 {
+    fn act(&mut self, crew: &mut Crew, peers: &mut Peers) -> u64 {
         self.dial_more(crew, peers);
         let next_ns = self.pace.as_ref().map_or(u64::MAX, Pace::next_ns);
         if self.pause_until_ns > now_ns() { self.pause_until_ns } else { next_ns }
     }
 
-    fn message(&mut self, _: &mut Crew, _: &mut Peers<u32>, _: usize, _: Message<'_>) {}
+    fn message(&mut self, _: &mut Crew, _: &mut Peers, _: usize, _: Message<'_>) {}
 
-    fn open(&mut self, crew: &mut Crew, peers: &mut Peers<u32>, link: usize, id: ConnectionId) {
+    fn open(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize, id: ConnectionId) {
         let now = now_ns();
         crew.recorder.receive(self.due_ns[link], now, 0);
         if now >= crew.recorder.boundary_ns() {
@@ -100,7 +100,7 @@ impl Task for Storm {
         self.pause_until_ns = now_ns() + RETRY_NS;
     }
 
-    fn close(&mut self, crew: &mut Crew, peers: &mut Peers<u32>, link: usize) {
+    fn close(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize) {
         self.free.push(link);
         self.dial_more(crew, peers);
     }

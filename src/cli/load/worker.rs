@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use throng::frame::CloseCode;
 use throng::net::{
-    CloseReason, Config, ConnectionId, DialError, Handler, Message, Peers, Server, Stopper,
+    CloseReason, Config, ConnectionId, DialError, Handler, Message, Server, Stopper, Tls, TlsSetup,
 };
 use throng::proto::{Role, Settings};
 
@@ -32,30 +32,27 @@ const NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// The longest frame that a server may answer with, in bytes.
 const MESSAGE_MAX: u64 = 1 << 30;
 
+/// The connections of a worker, with TLS or without.
+pub type Peers = throng::net::Peers<u32, Tls>;
+
 /// What the connections do once they are open.
 pub trait Task {
     /// Whether connections are opened before the run.
     const OPENS_FIRST: bool = true;
 
     /// The run begins.
-    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) {
+    fn begin(&mut self, crew: &mut Crew, peers: &mut Peers) {
         let _ = (crew, peers);
     }
 
     /// Does what is due, and says when more will be.
-    fn act(&mut self, crew: &mut Crew, peers: &mut Peers<u32>) -> u64 {
+    fn act(&mut self, crew: &mut Crew, peers: &mut Peers) -> u64 {
         let _ = (crew, peers);
         u64::MAX
     }
 
     /// A message has come, while the run goes on or is waited for.
-    fn message(
-        &mut self,
-        crew: &mut Crew,
-        peers: &mut Peers<u32>,
-        link: usize,
-        message: Message<'_>,
-    );
+    fn message(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize, message: Message<'_>);
 
     /// A pong has come.
     fn pong(&mut self, crew: &mut Crew, link: usize, payload: &[u8]) {
@@ -63,7 +60,7 @@ pub trait Task {
     }
 
     /// A connection was opened, once the run goes on.
-    fn open(&mut self, crew: &mut Crew, peers: &mut Peers<u32>, link: usize, id: ConnectionId) {
+    fn open(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize, id: ConnectionId) {
         let _ = (crew, peers, link, id);
     }
 
@@ -73,7 +70,7 @@ pub trait Task {
     }
 
     /// A connection has ended, once the run goes on.
-    fn close(&mut self, crew: &mut Crew, peers: &mut Peers<u32>, link: usize) {
+    fn close(&mut self, crew: &mut Crew, peers: &mut Peers, link: usize) {
         let _ = (crew, peers, link);
     }
 
@@ -165,9 +162,10 @@ pub fn run<T: Task>(
     listen: impl Fn(Box<dyn Fn(Order) + Send>) + Sync,
 ) -> io::Result<()> {
     let server = Server::builder().config(config(plan)).bind()?;
+    let setup = TlsSetup { connector: plan.connector()?, ..TlsSetup::default() };
     let stopper = server.stopper();
     let recorder = Recorder::new()?;
-    server.run(|_, mailboxes| {
+    server.run_tls(&setup, |_, mailboxes| {
         let mailbox = mailboxes[0].clone();
         listen(Box::new(move |order| {
             let _ = mailbox.post(order); // two orders fit
@@ -215,7 +213,7 @@ impl<T: Task> Worker<T> {
     }
 
     /// Does what is due in this phase, and asks to be woken for what will be.
-    fn step(&mut self, peers: &mut Peers<u32>) {
+    fn step(&mut self, peers: &mut Peers) {
         loop {
             let phase = self.crew.phase;
             let next_ns = self.step_once(peers);
@@ -229,7 +227,7 @@ impl<T: Task> Worker<T> {
         }
     }
 
-    fn step_once(&mut self, peers: &mut Peers<u32>) -> u64 {
+    fn step_once(&mut self, peers: &mut Peers) -> u64 {
         let now = now_ns();
         match self.crew.phase {
             Phase::Opening => self.open_more(peers),
@@ -258,7 +256,7 @@ impl<T: Task> Worker<T> {
         }
     }
 
-    fn open_more(&mut self, peers: &mut Peers<u32>) -> u64 {
+    fn open_more(&mut self, peers: &mut Peers) -> u64 {
         if !T::OPENS_FIRST {
             self.enter(Phase::Quiet);
             return u64::MAX;
@@ -305,7 +303,7 @@ impl<T: Task> Worker<T> {
         u64::MAX
     }
 
-    fn leave(&mut self, peers: &mut Peers<u32>) {
+    fn leave(&mut self, peers: &mut Peers) {
         self.enter(Phase::Leaving);
         for id in self.crew.links.iter().flatten() {
             let _ = peers.close(*id, CloseCode::NORMAL, ""); // it may be closing already
@@ -313,11 +311,11 @@ impl<T: Task> Worker<T> {
     }
 }
 
-impl<T: Task> Handler for Worker<T> {
+impl<T: Task> Handler<Tls> for Worker<T> {
     type Session = u32;
     type Mail = Order;
 
-    fn open(&mut self, peers: &mut Peers<u32>, id: ConnectionId) {
+    fn open(&mut self, peers: &mut Peers, id: ConnectionId) {
         let link = number(peers, id);
         self.crew.links[link] = Some(id);
         self.crew.open += 1;
@@ -332,7 +330,7 @@ impl<T: Task> Handler for Worker<T> {
         }
     }
 
-    fn refused(&mut self, peers: &mut Peers<u32>, session: u32, error: DialError) {
+    fn refused(&mut self, peers: &mut Peers, session: u32, error: DialError) {
         self.opening_ended();
         if matches!(self.crew.phase, Phase::Opening | Phase::Running) {
             self.crew.note(|errors| &mut errors.refused, || error.to_string());
@@ -342,7 +340,7 @@ impl<T: Task> Handler for Worker<T> {
         peers.wake_at(peers.now() + Duration::from_millis(1));
     }
 
-    fn message(&mut self, peers: &mut Peers<u32>, from: ConnectionId, message: Message<'_>) {
+    fn message(&mut self, peers: &mut Peers, from: ConnectionId, message: Message<'_>) {
         match self.crew.phase {
             Phase::Running => {
                 let link = number(peers, from);
@@ -360,18 +358,12 @@ impl<T: Task> Handler for Worker<T> {
         }
     }
 
-    fn pong(&mut self, peers: &mut Peers<u32>, from: ConnectionId, payload: &[u8]) {
+    fn pong(&mut self, peers: &mut Peers, from: ConnectionId, payload: &[u8]) {
         let link = number(peers, from);
         self.task.pong(&mut self.crew, link, payload);
     }
 
-    fn close(
-        &mut self,
-        peers: &mut Peers<u32>,
-        _: ConnectionId,
-        session: u32,
-        reason: CloseReason<'_>,
-    ) {
+    fn close(&mut self, peers: &mut Peers, _: ConnectionId, session: u32, reason: CloseReason<'_>) {
         let link = session as usize;
         self.crew.links[link] = None;
         self.crew.open -= 1;
@@ -386,7 +378,7 @@ impl<T: Task> Handler for Worker<T> {
         }
     }
 
-    fn mail(&mut self, peers: &mut Peers<u32>, order: Order) {
+    fn mail(&mut self, peers: &mut Peers, order: Order) {
         match order {
             Order::Begin { from_ns, until_ns } => {
                 self.crew.recorder.begin(from_ns, until_ns);
@@ -399,7 +391,7 @@ impl<T: Task> Handler for Worker<T> {
         self.step(peers);
     }
 
-    fn wake(&mut self, peers: &mut Peers<u32>) {
+    fn wake(&mut self, peers: &mut Peers) {
         self.step(peers);
     }
 
@@ -407,7 +399,7 @@ impl<T: Task> Handler for Worker<T> {
         true // the first tick comes before the first connection
     }
 
-    fn tick(&mut self, peers: &mut Peers<u32>) {
+    fn tick(&mut self, peers: &mut Peers) {
         if self.crew.phase == Phase::Opening {
             (self.crew.say)(Word::Opening { open: self.crew.open as u64 });
         }
@@ -425,6 +417,6 @@ impl<T: Task> Worker<T> {
 
 /// The number that a connection was dialled with.
 #[inline]
-fn number(peers: &Peers<u32>, id: ConnectionId) -> usize {
+fn number(peers: &Peers, id: ConnectionId) -> usize {
     peers.session(id).map_or(0, |number| *number as usize)
 }

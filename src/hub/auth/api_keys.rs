@@ -8,7 +8,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::AuthError;
 
-/// A key shorter than this can be tried out; it is warned of.
+/// A shorter key can be found by trying.
 const KEY_BYTES_MIN: usize = 16;
 
 /// The keys that open the HTTP API.
@@ -16,19 +16,20 @@ const KEY_BYTES_MIN: usize = 16;
 pub struct ApiKeys(Vec<Box<[u8]>>);
 
 impl ApiKeys {
-    /// These keys; of a short one the log says so.
+    /// These keys.
     ///
     /// # Errors
     ///
-    /// One is empty, or has something else than visible ASCII, so that no header could carry it.
+    /// One has fewer than 16 bytes, or something else than visible ASCII, so that no header could
+    /// carry it.
     pub fn new<K: AsRef<str>>(keys: &[K]) -> Result<Self, AuthError> {
         let keys = keys.iter().map(|key| key.as_ref().as_bytes());
         for key in keys.clone() {
-            if key.is_empty() || !key.iter().all(u8::is_ascii_graphic) {
+            if !key.iter().all(u8::is_ascii_graphic) {
                 return Err(AuthError::ApiKey);
             }
             if key.len() < KEY_BYTES_MIN {
-                tracing::warn!(bytes = key.len(), "an API key is short: others can guess it");
+                return Err(AuthError::ApiKeyTooShort(key.len()));
             }
         }
         Ok(Self(keys.map(Into::into).collect()))
@@ -69,8 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_no_header_carries_is_refused() {
-        for bad in ["", "a b", "a\n", "é"] {
+    fn a_key_that_is_short_or_that_no_header_carries_is_refused() {
+        for bad in
+            ["", "15-bytes-of-it.", "a key with blanks", "a-key-with-lf-0123\n", "key-éééééééé"]
+        {
             assert!(ApiKeys::new(&[bad]).is_err(), "{bad:?}");
         }
     }

@@ -9,8 +9,8 @@ use super::keys::{self, Ring};
 use super::revocation::Revocations;
 use super::token::{Unverified, choose_provider};
 use super::{
-    AuthError, Claims, Identity, Issuer, Refusal, Reload, Revocation, RevocationsFull, Source,
-    Sources, token_of,
+    AuthError, Claims, Identity, Issuer, Refusal, Reload, Revocation, RevocationsFull, Revoked,
+    Source, Sources, token_of,
 };
 use crate::http;
 use crate::hub::origin::Provenance;
@@ -25,6 +25,12 @@ pub struct AuthConfig {
     pub audience: Vec<String>,
     /// Whether nobody comes in without a token.
     pub requires_token: bool,
+    /// Whether who has no token in the handshake may send it in the first message: see
+    /// [`first_message`](super::first_message).
+    pub takes_first_message: bool,
+    /// Whether a token is refused by Close 1008 after the upgrade, so that a page can read why,
+    /// and not by 401 before it.
+    pub refuses_after_upgrade: bool,
     /// Whether a token has to have an `exp`.
     pub requires_expiry: bool,
     /// By how much `nbf` and `iat` may be ahead of this clock, in seconds: a fresh token must not
@@ -43,6 +49,8 @@ impl AuthConfig {
             issuers,
             audience: Vec::new(),
             requires_token: false,
+            takes_first_message: false,
+            refuses_after_upgrade: false,
             requires_expiry: true,
             leeway_s: 5,
             expiry_leeway_s: 0,
@@ -85,6 +93,16 @@ impl Authenticator {
         self.config.requires_token
     }
 
+    /// Whether the token may be the first message.
+    pub const fn takes_first_message(&self) -> bool {
+        self.config.takes_first_message
+    }
+
+    /// Whether a token is refused after the upgrade.
+    pub const fn refuses_after_upgrade(&self) -> bool {
+        self.config.refuses_after_upgrade
+    }
+
     /// Who sends this request; `None` is somebody without a token, where none is needed. A token
     /// that is there and wrong is refused all the same.
     ///
@@ -116,7 +134,7 @@ impl Authenticator {
         let token = Unverified::parse(token)?;
         let claims = self.verify(token)?;
         let identity = self.check(claims, now_unix_s)?;
-        if self.revocations().has(&identity) { Err(Refusal::Revoked) } else { Ok(identity) }
+        if self.list().has(&identity) { Err(Refusal::Revoked) } else { Ok(identity) }
     }
 
     /// What becomes of somebody who is connected and sends a new token: the same user by the same
@@ -143,14 +161,31 @@ impl Authenticator {
     ///
     /// The list is full.
     pub fn revoke(&self, revocation: Revocation, now_unix_s: u64) -> Result<(), RevocationsFull> {
-        self.revocations().add(revocation, now_unix_s)
+        self.list().add(revocation, now_unix_s)
+    }
+
+    /// Takes such tokens again: whether they were revoked.
+    pub fn unrevoke(&self, name: Revoked<'_>) -> bool {
+        self.list().remove(name)
+    }
+
+    /// At most `max` of the revocations that still count, in no order, and how many there are.
+    pub fn revocations(&self, max: usize, now_unix_s: u64) -> (Vec<Revocation>, usize) {
+        let mut list = self.list();
+        list.purge(now_unix_s);
+        (list.iter().take(max).collect(), list.len())
+    }
+
+    /// The entry of this name, if it still counts.
+    pub fn revocation(&self, name: Revoked<'_>, now_unix_s: u64) -> Option<Revocation> {
+        let mut list = self.list();
+        list.purge(now_unix_s);
+        list.find(name)
     }
 
     /// How many revocations still count.
     pub fn revocation_count(&self, now_unix_s: u64) -> usize {
-        let mut revocations = self.revocations();
-        revocations.purge(now_unix_s);
-        revocations.len()
+        self.revocations(0, now_unix_s).1
     }
 
     /// Reads the key files that have changed: reads files, so not for a loop. See
@@ -206,7 +241,7 @@ impl Authenticator {
         }
     }
 
-    fn revocations(&self) -> MutexGuard<'_, Revocations> {
+    fn list(&self) -> MutexGuard<'_, Revocations> {
         // Held for a look-up: no loop waits long for another.
         self.revocations.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,9 +45,12 @@ pub enum AuthError {
     /// A key to sign with is none.
     #[error("this is no private key for {0} in PEM")]
     SigningKey(Algorithm),
-    /// An API key is empty, or could not be sent in a header.
-    #[error("an API key is one or more visible ASCII characters")]
+    /// An API key is one that could not be sent in a header.
+    #[error("an API key has visible ASCII characters only")]
     ApiKey,
+    /// Short keys are found by trying.
+    #[error("an API key of {0} bytes: it needs at least 16 (try `openssl rand -hex 32`)")]
+    ApiKeyTooShort(usize),
     /// A token could not be signed.
     #[error("signing failed: {0}")]
     Signing(String),

@@ -109,6 +109,11 @@ impl Grants {
         Self(rooms.map(Into::into))
     }
 
+    /// Whether everything may be done in every room.
+    pub const fn is_everything(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether this may be done in that room.
     pub fn allows(&self, right: Right, room: &str) -> bool {
         let Some(rooms) = &self.0 else { return true };

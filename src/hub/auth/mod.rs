@@ -49,7 +49,7 @@ pub use identity::Identity;
 pub use keys::{Issuer, KeySource, Reload};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use refusal::Refusal;
-pub use revocation::{REVOCATIONS_MAX, Revocation, RevocationsFull};
+pub use revocation::{REVOCATIONS_MAX, Revocation, RevocationsFull, Revoked};
 pub use signer::Signer;
 pub use source::{Source, Sources, Token, redact_header, redact_target, token_of};
 pub use watch::watch;

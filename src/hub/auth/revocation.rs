@@ -33,6 +33,15 @@ pub enum Revocation {
     },
 }
 
+/// The name of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked<'a> {
+    /// The token of this name (`jti`).
+    Token(&'a str),
+    /// The tokens of this user.
+    User(&'a str),
+}
+
 impl Revocation {
     /// Whether somebody who is connected has to go.
     pub fn hits(&self, identity: &Identity) -> bool {
@@ -67,6 +76,21 @@ struct Entry {
     ends_s: u64,
 }
 
+impl Entry {
+    fn of_token(self, id: &str) -> Revocation {
+        Revocation::Token { id: id.into(), ends_s: self.shown_end_s() }
+    }
+
+    fn of_user(self, sub: &str) -> Revocation {
+        let Self { issued_until_s, .. } = self;
+        Revocation::User { sub: sub.into(), issued_until_s, ends_s: self.shown_end_s() }
+    }
+
+    fn shown_end_s(self) -> Option<u64> {
+        (self.ends_s != u64::MAX).then_some(self.ends_s)
+    }
+}
+
 impl Revocations {
     pub(super) fn add(&mut self, one: Revocation, now_unix_s: u64) -> Result<(), RevocationsFull> {
         self.purge(now_unix_s);
@@ -91,6 +115,27 @@ impl Revocations {
         let issued_at_s = identity.issued_at_s.unwrap_or(0);
         id.is_some_and(|id| self.tokens.contains_key(id))
             || self.users.get(&*identity.sub).is_some_and(|it| issued_at_s <= it.issued_until_s)
+    }
+
+    /// Takes an entry out; whether it was there.
+    pub(super) fn remove(&mut self, name: Revoked<'_>) -> bool {
+        match name {
+            Revoked::Token(id) => self.tokens.remove(id).is_some(),
+            Revoked::User(sub) => self.users.remove(sub).is_some(),
+        }
+    }
+
+    pub(super) fn find(&self, name: Revoked<'_>) -> Option<Revocation> {
+        match name {
+            Revoked::Token(id) => self.tokens.get(id).map(|entry| entry.of_token(id)),
+            Revoked::User(sub) => self.users.get(sub).map(|entry| entry.of_user(sub)),
+        }
+    }
+
+    /// The entries, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Revocation> {
+        let tokens = self.tokens.iter().map(|(id, entry)| entry.of_token(id));
+        tokens.chain(self.users.iter().map(|(sub, entry)| entry.of_user(sub)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -175,6 +220,19 @@ mod tests {
         list.purge(200);
         assert_eq!(list.len(), 1);
         assert!(list.has(&identity("x", Some("for ever"), None)));
+    }
+
+    #[test]
+    fn an_entry_is_shown_as_it_was_made_and_can_be_taken_out() {
+        let mut list = Revocations::default();
+        let user = Revocation::User { sub: "ann".into(), issued_until_s: 50, ends_s: Some(200) };
+        list.add(token("a", None), 100).unwrap();
+        list.add(user.clone(), 100).unwrap();
+        assert_eq!(list.iter().collect::<Vec<_>>(), [token("a", None), user.clone()]);
+        assert_eq!(list.find(Revoked::User("ann")), Some(user));
+        assert!(list.remove(Revoked::User("ann")) && !list.remove(Revoked::User("ann")));
+        assert_eq!((list.find(Revoked::User("ann")), list.len()), (None, 1));
+        assert!(list.remove(Revoked::Token("a")) && !list.has(&identity("x", Some("a"), None)));
     }
 
     #[test]

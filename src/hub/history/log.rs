@@ -10,7 +10,8 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::{Epoch, Keep, Kept, Page, PageMax, Position, Since, Span};
-use crate::net::SharedFrame;
+use crate::hub::frames::Frames;
+use crate::hub::wire::Wire;
 
 const NONE: u32 = u32::MAX;
 
@@ -78,14 +79,15 @@ impl Logs {
         keep: &Keep,
         epoch: impl FnOnce() -> Epoch,
         timestamp: u64,
-        make: impl FnOnce(Position) -> SharedFrame,
-    ) -> (Position, SharedFrame) {
+        make: impl FnOnce(Position) -> Frames,
+    ) -> (Position, Frames) {
         let number = self.number(room, keep, epoch, timestamp);
         let mut position = self.logs[number as usize].position;
         position.offset += 1;
-        let frame = make(position);
-        self.keep(number, Kept { offset: position.offset, timestamp, frame: frame.clone() });
-        (position, frame)
+        let frames = make(position);
+        let frame = frames.of(Wire::Json).clone();
+        self.keep(number, Kept { offset: position.offset, timestamp, frame });
+        (position, frames)
     }
 
     /// Keeps a message that the store has given its place; a room without a log keeps none.
@@ -325,16 +327,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::{Message, MessageKind};
+    use crate::net::SharedFrame;
 
     const MAX: PageMax = PageMax { messages: 3, bytes: 1 << 20 };
 
     fn frame(text: &str) -> SharedFrame {
-        SharedFrame::new(Message { kind: MessageKind::Text, payload: text.as_bytes() })
+        Wire::Json.frame(text.as_bytes())
     }
 
     fn say(logs: &mut Logs, room: &str, keep: &Keep, now_ms: u64) -> u64 {
-        let make = |position: Position| frame(&position.offset.to_string());
+        let make = |position: Position| Frames::new(position.offset.to_string().as_bytes());
         let epoch = || Epoch(now_ms);
         logs.sequence(&room.into(), keep, epoch, now_ms, make).0.offset
     }

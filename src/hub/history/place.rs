@@ -50,6 +50,7 @@ pub(in crate::hub) struct Since {
 pub(in crate::hub) struct Kept {
     pub(in crate::hub) offset: u64,
     pub(in crate::hub) timestamp: u64,
+    /// As JSON.
     pub(in crate::hub) frame: SharedFrame,
 }
 

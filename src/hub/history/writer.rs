@@ -15,7 +15,7 @@ use super::{Entry, History, Kept, Page, Position, Row, Rows, Store, StoreError};
 use crate::hub::command::Fault;
 use crate::hub::delivery::Delivery;
 use crate::hub::mail::{Letter, Mail};
-use crate::net::{Message, MessageKind, SharedFrame};
+use crate::hub::wire::Wire;
 
 /// How often the store is swept, or looked at after a failure.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -213,8 +213,7 @@ fn page(room: &str, rows: Rows) -> Result<Page, StoreError> {
             sender: &sender,
             timestamp,
         };
-        let payload = delivery.encode(&mut buffer);
-        let frame = SharedFrame::new(Message { kind: MessageKind::Text, payload });
+        let frame = Wire::Json.frame(delivery.encode(&mut buffer));
         Ok(Kept { offset, timestamp, frame })
     };
     let messages = rows.rows.into_iter().map(&mut kept).collect::<Result<_, StoreError>>()?;

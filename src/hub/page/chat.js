@@ -86,7 +86,8 @@ class Link {
     this.close();
     this.room = room;
     this.everOnline = false;
-    const client = new Throng('ws', { room, name, heartbeatMs: Link.HEARTBEAT_MS });
+    const token = recall('sessionStorage', 'throng.token') ?? undefined;
+    const client = new Throng('ws', { room, name, token, heartbeatMs: Link.HEARTBEAT_MS });
     this.client = client;
     for (const type of ['joined', 'message', 'join', 'leave', 'system', 'error']) {
       client.on(type, (detail) => client === this.client && this.received(type, detail));
@@ -561,7 +562,22 @@ function showLink() {
   if (state === 'waiting' || state === 'offline') outbox.interrupted(code);
 }
 
+// What the server's codes mean to a person who was not let in, or may not stay.
+const REFUSED = {
+  missing_token: 'This server lets nobody in without a token. Ask for a link that has one.',
+  expired_token: 'Your time here is over: your token has expired. Ask for a new link.',
+  revoked_token: 'Your token was withdrawn. Ask for a new link.',
+  token_not_yet_valid: 'Your token is not valid yet. Try again later.',
+  rate_limited: 'You have as many connections as you may. Close one, then try again.',
+  forbidden_origin: 'This server does not take pages from this address.',
+  forbidden_host: 'This server does not go by this address.',
+};
+const REFUSED_OTHERWISE = 'This server does not accept your token. Ask for a new link.';
+
 function endWords() {
+  if (link.code === 1008 && /^[a-z]+(_[a-z]+)+$/.test(link.reason)) {
+    return REFUSED[link.reason] ?? REFUSED_OTHERWISE;
+  }
   if (link.reason) return `The server closed the connection: ${link.reason}`;
   return link.code === 1008 ? 'The server closed the connection: its rules do not allow this.'
     : 'The server ended the connection.';
@@ -613,8 +629,22 @@ function showJoin() {
   if (hovers()) $($('name').value ? 'room' : 'name').focus();
 }
 
+// A token in the address stands behind the `#`, where no server sees it. It is kept for this tab,
+// and taken out of the address.
+function takeToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (token === null) return false;
+  remember('sessionStorage', 'throng.token', token || null);
+  history.replaceState(history.state, '', location.pathname + location.search);
+  return true;
+}
+
+// A new link that is opened in place of an old one changes no more than this.
+window.addEventListener('hashchange', () => takeToken() && location.reload());
+
 // A name in the address joins at once and is then taken out of it: people pass addresses on.
 function start() {
+  takeToken();
   const query = new URLSearchParams(location.search);
   const asked = query.get('room');
   const session = recall('sessionStorage', 'throng.session');

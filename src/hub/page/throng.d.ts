@@ -7,7 +7,7 @@ export type State = 'connecting' | 'open' | 'waiting' | 'closed';
 
 /** The client's own codes, and those of the server (docs/hub.md), which may grow. */
 export type ErrorCode =
-  | 'closed' | 'connect' | 'left' | 'lost' | 'queue_full' | 'timeout'
+  | 'closed' | 'connect' | 'left' | 'lost' | 'queue_full' | 'timeout' | 'token'
   | 'bad_command' | 'bad_json' | 'bad_name' | 'forbidden' | 'not_joined' | 'overloaded'
   | 'rate_limited' | 'store_unavailable' | 'too_many_rooms' | 'unknown_type'
   | (string & {});
@@ -23,10 +23,11 @@ export interface Options {
   room?: string;
   /** Who you are, where no token says so. */
   name?: string;
-  /** Sent as the subprotocol `bearer.TOKEN` beside `throng.v1.json`. */
-  token?: string;
-  /** Asked for a token before every connect; goes before `token`. */
-  getToken?: () => string | undefined | Promise<string | undefined>;
+  /**
+   * Sent as the subprotocol `bearer.TOKEN` beside `throng.v1.json`. A function is asked before
+   * every connect, and again before its token ends, so that the connection lives on.
+   */
+  token?: string | (() => string | undefined | Promise<string | undefined>);
   /** How long a command and a heartbeat wait for their answers, in milliseconds: 10,000. */
   timeoutMs?: number;
   /** Between two heartbeats, in milliseconds: 0, which is none. */
@@ -89,7 +90,10 @@ export interface Coming extends Notice {
 
 export interface StateChange {
   state: State;
-  /** The close code and reason of the last connection. */
+  /**
+   * The close code and reason of the last connection. A handshake that was refused has 1008 and
+   * the server's code, such as `expired_token`, where the server tells.
+   */
   code?: number;
   reason?: string;
   /** While `waiting`: the time of the next try, in milliseconds since 1970. */

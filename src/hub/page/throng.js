@@ -14,6 +14,8 @@ const DELAY_MS = 1_000;
 const DELAY_MAX_MS = 30_000;
 const STEADY_MS = 5_000;
 const BEATS_MAX = 100;
+const RENEW_AT = 0.8; // of the life of a token
+const TIMER_MAX_MS = 2 ** 31 - 1;
 const OPEN = 1; // WebSocket.OPEN
 
 export class ThrongError extends Error {
@@ -38,7 +40,7 @@ export class Throng {
   #timers = {};
   #socket = null;
   #attempt = 0;
-  #renewed = false; // a token was fetched anew because of a 1008, and has not proved itself
+  #renewed = false; // a token was asked for anew because of a 1008, and has not proved itself
   #wasOpen = false;
   #rooms = new Map(); // the rooms to be in: name -> { epoch, offset } as far as the server says
   #queue = []; // commands not sent yet
@@ -121,9 +123,9 @@ export class Throng {
     this.#timers.connect = timer;
     this.#enter('connecting');
     let socket;
+    let bearer;
     try {
-      const { getToken, token } = this.#options;
-      const bearer = getToken ? await getToken() : token;
+      bearer = await this.#token();
       if (this.#timers.connect !== timer) return; // closed or tried anew meanwhile
       // Whoever offers subprotocols must be answered with one, so the token is not alone.
       socket = new WebSocket(this.#address(), bearer ? ['throng.v1.json', `bearer.${bearer}`] : []);
@@ -134,8 +136,34 @@ export class Throng {
       return;
     }
     this.#socket = socket;
+    let opened = false;
+    socket.onopen = () => { opened = true; };
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
-    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+    socket.onclose = async ({ code, reason }) => {
+      if (socket !== this.#socket) return;
+      const refusal = opened ? undefined : await this.#refusal(bearer);
+      if (socket !== this.#socket) return;
+      if (refusal) this.#lost(1008, refusal);
+      else this.#lost(code, reason);
+    };
+  }
+
+  async #token() {
+    const { token } = this.#options;
+    return typeof token === 'function' ? token() : token;
+  }
+
+  // Browsers do not tell a page why its handshake was refused. The server does, if it is asked
+  // the same without a handshake: the code of a refusal that a further try would meet again.
+  async #refusal(bearer) {
+    const url = new URL(this.url);
+    url.protocol = url.protocol.replace('ws', 'http');
+    const headers = bearer ? { authorization: `Bearer ${bearer}` } : {};
+    try {
+      const answer = await fetch(url, { headers, cache: 'no-store' });
+      if (answer.status === 401 || answer.status === 403) return (await answer.json()).error;
+    } catch { /* it does not answer, or not to pages from here */ }
+    return undefined;
   }
 
   // The first room comes in one round trip by the URL; to resume in it takes a command.
@@ -149,7 +177,7 @@ export class Throng {
 
   #lost(code, reason) {
     this.#drop(1000);
-    const renews = code === 1008 && this.#options.getToken && !this.#renewed;
+    const renews = code === 1008 && typeof this.#options.token === 'function' && !this.#renewed;
     if (renews) this.#renewed = true;
     const sent = [...this.#pending.values()];
     this.#pending.clear();
@@ -261,6 +289,7 @@ export class Throng {
 
   #welcome(message) {
     this.#clear('connect');
+    this.#renewBefore(message);
     const again = this.#wasOpen;
     this.#wasOpen = true;
     this.name = message.sender ?? this.name;
@@ -281,6 +310,25 @@ export class Throng {
     }
     for (const command of queued) this.#send(command);
     this.#enter('open');
+  }
+
+  // A token that can be asked for is followed by another while it is still good.
+  #renewBefore({ expires_at: end, timestamp }) {
+    if (typeof this.#options.token !== 'function' || end === undefined) return;
+    const wait = Math.min((end - timestamp) * RENEW_AT, TIMER_MAX_MS);
+    this.#timers.token = setTimeout(() => this.#renew(), wait);
+  }
+
+  async #renew() {
+    const socket = this.#socket;
+    try {
+      const token = await this.#token();
+      if (socket !== this.#socket || !this.isOpen) return;
+      this.#renewBefore(await this.#command({ type: 'refresh', token }));
+    } catch (error) {
+      if (socket !== this.#socket) return; // the next connect asks for a token itself
+      this.#emit('error', error.code ? error : new ThrongError('token', String(error)));
+    }
   }
 
   #rejoin(room) {

@@ -18,7 +18,7 @@ async function tab(tabs, { url = '/ws', options = {}, context, prepare } = {}) {
     const seen = { messages: [], joined: [], comings: [], states: [], errors: [], beats: [] };
     window.seen = seen;
     window.tokens = 0;
-    if (chosen.counts) chosen.getToken = async () => `token-${++window.tokens}`;
+    if (chosen.counts) chosen.token = async () => `token-${++window.tokens}`;
     const t = new Throng(address, chosen);
     window.t = t;
     t.on('message', ({ room, sender, content }) => seen.messages.push([room, sender, content]));
