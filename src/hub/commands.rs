@@ -130,7 +130,17 @@ impl Hub {
             }
             (_, Answer::Fault(fault)) => Err(fault),
             (Awaited::Page(id), _) => {
-                self.say_with(peers, number, &Delivery::ok(id.as_deref(), Some(room), None), &[]);
+                let delivery = Delivery::Ok {
+                    id: id.as_deref(),
+                    room: Some(room),
+                    members: None,
+                    count: None,
+                    epoch: None,
+                    offset: None,
+                    recovered: None,
+                    more: Some(false),
+                };
+                self.say_with(peers, number, &delivery, &[]);
                 Ok(())
             }
             (Awaited::Welcome | Awaited::Join(_), _) => Ok(()), // never asked for

@@ -3,7 +3,7 @@
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, Value as Field};
 use serde_json::{Value, json};
 use throng::frame::CloseCode;
-use throng::hub::protobuf::{Command, CommandType, Delivery, DeliveryType, Message};
+use throng::hub::protobuf::{Command, CommandType, Delivery, DeliveryType, Message, Since};
 use throng::hub::{Config, To};
 
 use crate::Place;
@@ -68,6 +68,7 @@ fn as_json(delivery: &Delivery) -> Value {
     let kind = format!("{:?}", delivery.kind()).to_lowercase();
     let content = delivery.content.clone().map(Value::from);
     let members = (!delivery.members.is_empty()).then(|| json!(delivery.members));
+    let has_messages = delivery.recovered.is_some() || delivery.more.is_some();
     let fields = [
         ("type", Some(kind.into())),
         ("id", delivery.id.map(Value::from)),
@@ -83,6 +84,11 @@ fn as_json(delivery: &Delivery) -> Value {
         ("seq", delivery.seq.map(Value::from)),
         ("lost", delivery.lost.map(Value::from)),
         ("expires_at", delivery.expires_at.map(Value::from)),
+        ("epoch", delivery.epoch.clone().map(Value::from)),
+        ("offset", delivery.offset.map(Value::from)),
+        ("recovered", delivery.recovered.map(Value::from)),
+        ("more", delivery.more.map(Value::from)),
+        ("messages", has_messages.then(|| delivery.messages.iter().map(as_json).collect())),
     ];
     let there = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(there.collect())
@@ -177,6 +183,36 @@ fn commands_are_answered_alike() {
             json!({"type": "join", "id": 1, "room": "a\n"}),
             Command { room: room("a\n"), ..of(CommandType::Join) },
         ),
+        (
+            json!({"type": "history", "id": 1, "room": "said", "limit": 2, "after": 1}),
+            Command {
+                room: room("said"),
+                limit: Some(2),
+                after: Some(1),
+                ..of(CommandType::History)
+            },
+        ),
+        (
+            json!({"type": "history", "id": 1, "room": "nowhere"}),
+            Command { room: room("nowhere"), ..of(CommandType::History) },
+        ),
+        (
+            json!({"type": "history", "id": 1, "room": "said", "before": 1, "after": 1}),
+            Command {
+                room: room("said"),
+                before: Some(1),
+                after: Some(1),
+                ..of(CommandType::History)
+            },
+        ),
+        (
+            json!({"type": "join", "id": 1, "room": "a", "since": {"epoch": "e", "offset": 1}}),
+            Command {
+                room: room("a"),
+                since: Some(Since { epoch: "e".into(), offset: 1 }),
+                ..of(CommandType::Join)
+            },
+        ),
         (json!({"type": "text", "id": 1}), of(CommandType::Text)),
         (json!({"type": "text", "id": 1, "room": "b", "content": 1}), text("b", &json!(1))),
         (json!({"type": "refresh", "id": 1}), of(CommandType::Refresh)),
@@ -191,6 +227,10 @@ fn commands_are_answered_alike() {
             Command { token: room("x"), ..of(CommandType::Auth) },
         ),
     ];
+    let mut desk = place.person("/ws?room=said");
+    for n in 0..4 {
+        desk.ask(&format!(r#"{{"type":"text","content":{n}}}"#));
+    }
     for (command, twin) in rows {
         let mut ann = place.person("/ws?name=ann");
         let mut other = Twin::enter(&place, "/ws?name=ann");
@@ -320,22 +360,26 @@ fn schema() -> DescriptorPool {
 }
 
 /// Values that differ from each other and from the defaults, one for each field of the schema.
-fn filled(message: &prost_reflect::MessageDescriptor) -> DynamicMessage {
-    let mut filled = DynamicMessage::new(message.clone());
+fn filled(message: &prost_reflect::MessageDescriptor, depth: usize) -> DynamicMessage {
+    let mut whole = DynamicMessage::new(message.clone());
     for field in message.fields() {
+        if depth > 0 && field.is_list() {
+            continue; // a delivery in a delivery has none in it
+        }
         let number = field.number();
         let value = match field.kind() {
             Kind::String if field.name() == "content_json" => Field::String("[5]".into()),
             Kind::String => Field::String(format!("text {number}")),
             Kind::Uint64 => Field::U64(u64::from(number) << 40),
             Kind::Bool => Field::Bool(true),
+            Kind::Message(of) => Field::Message(filled(&of, depth + 1)),
             Kind::Enum(of) => Field::EnumNumber(of.values().count() as i32 - 1),
             other => panic!("a kind that the hub has no twin of: {other:?}"),
         };
         let value = if field.is_list() { Field::List(vec![value.clone(), value]) } else { value };
-        filled.set_field(&field, value);
+        whole.set_field(&field, value);
     }
-    filled
+    whole
 }
 
 /// What is published is what is spoken: each field has the same number, kind and presence, and
@@ -345,7 +389,7 @@ fn the_published_schema_is_that_of_the_hub() {
     let pool = schema();
     let check = |name: &str, twin: &dyn Fn(&[u8]) -> Vec<u8>| {
         let descriptor = pool.get_message_by_name(name).expect(name);
-        let by_schema = filled(&descriptor);
+        let by_schema = filled(&descriptor, 0);
         let bytes = by_schema.encode_to_vec();
         // Through the hub's own struct and back: a field that it does not have would be gone.
         assert_eq!(twin(&bytes), bytes, "{name}");
@@ -368,7 +412,7 @@ fn the_published_schema_is_that_of_the_hub() {
     // And nothing that the hub has is missing in the schema.
     let command = pool.get_message_by_name("throng.v1.Command").expect("a command");
     let whole = Command {
-        kind: CommandType::Auth.into(),
+        kind: CommandType::History.into(),
         id: Some(0),
         room: Some(String::new()),
         user: Some(String::new()),
@@ -378,6 +422,10 @@ fn the_published_schema_is_that_of_the_hub() {
         timestamp: Some(0),
         echo: Some(false),
         token: Some(String::new()),
+        since: Some(Since::default()),
+        limit: Some(0),
+        before: Some(0),
+        after: Some(0),
     };
     let read = DynamicMessage::decode(command, &*whole.encode_to_vec()).expect("by the schema");
     assert_eq!(read.unknown_fields().count(), 0);
@@ -398,6 +446,11 @@ fn the_published_schema_is_that_of_the_hub() {
         seq: Some(0),
         lost: Some(0),
         expires_at: Some(0),
+        epoch: Some(String::new()),
+        offset: Some(0),
+        recovered: Some(false),
+        more: Some(false),
+        messages: vec![Delivery::default()],
     };
     let read = DynamicMessage::decode(delivery, &*whole.encode_to_vec()).expect("by the schema");
     assert_eq!(read.unknown_fields().count(), 0);
