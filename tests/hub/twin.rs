@@ -151,7 +151,6 @@ fn commands_are_answered_alike() {
     let place = Place::new(1);
     let room = |name: &str| Some(name.to_owned());
     let of = Command::of;
-    let one = Some(1);
     let long = "x".repeat(129);
     let rows = [
         (
@@ -183,6 +182,47 @@ fn commands_are_answered_alike() {
             json!({"type": "join", "id": 1, "room": "a\n"}),
             Command { room: room("a\n"), ..of(CommandType::Join) },
         ),
+        (json!({"type": "text", "id": 1}), of(CommandType::Text)),
+        (json!({"type": "text", "id": 1, "room": "b", "content": 1}), text("b", &json!(1))),
+        (json!({"type": "refresh", "id": 1}), of(CommandType::Refresh)),
+        (
+            json!({"type": "refresh", "id": 1, "token": "x"}),
+            Command { token: room("x"), ..of(CommandType::Refresh) },
+        ),
+        (json!({"type": "", "id": 1}), of(CommandType::Unspecified)),
+        (json!({"type": "fly", "id": 1}), Command { kind: 99, ..Command::default() }),
+        (
+            json!({"type": "auth", "id": 1, "token": "x"}),
+            Command { token: room("x"), ..of(CommandType::Auth) },
+        ),
+    ];
+    are_alike(&place, rows.into());
+    let beat = json!({"type": "heartbeat", "seq": 3, "timestamp": 12});
+    let twin = Command { seq: Some(3), timestamp: Some(12), ..of(CommandType::Heartbeat) };
+    let mut other = Twin::enter(&place, "/ws");
+    assert_eq!(as_json(&other.ask(&twin)), place.person("/ws").ask(&beat.to_string()));
+    let next = Command { seq: Some(6), ..twin };
+    assert_eq!(as_json(&other.ask(&next))["lost"], 2);
+}
+
+fn are_alike(place: &Place, rows: Vec<(Value, Command)>) {
+    for (command, twin) in rows {
+        let mut ann = place.person("/ws?name=ann");
+        let mut other = Twin::enter(&place, "/ws?name=ann");
+        let answer = ann.ask(&command.to_string());
+        drop(ann);
+        place.wait_for("a", 0);
+        let answer_of_twin = as_json(&other.ask(&Command { id: Some(1), ..twin }));
+        assert_eq!(answer_of_twin, answer, "{command}");
+    }
+}
+
+#[test]
+fn history_is_given_alike() {
+    let place = Place::new(1);
+    let room = |name: &str| Some(name.to_owned());
+    let of = Command::of;
+    let rows = vec![
         (
             json!({"type": "history", "id": 1, "room": "said", "limit": 2, "after": 1}),
             Command {
@@ -213,39 +253,12 @@ fn commands_are_answered_alike() {
                 ..of(CommandType::Join)
             },
         ),
-        (json!({"type": "text", "id": 1}), of(CommandType::Text)),
-        (json!({"type": "text", "id": 1, "room": "b", "content": 1}), text("b", &json!(1))),
-        (json!({"type": "refresh", "id": 1}), of(CommandType::Refresh)),
-        (
-            json!({"type": "refresh", "id": 1, "token": "x"}),
-            Command { token: room("x"), ..of(CommandType::Refresh) },
-        ),
-        (json!({"type": "", "id": 1}), of(CommandType::Unspecified)),
-        (json!({"type": "fly", "id": 1}), Command { kind: 99, ..Command::default() }),
-        (
-            json!({"type": "auth", "id": 1, "token": "x"}),
-            Command { token: room("x"), ..of(CommandType::Auth) },
-        ),
     ];
     let mut desk = place.person("/ws?room=said");
     for n in 0..4 {
         desk.ask(&format!(r#"{{"type":"text","content":{n}}}"#));
     }
-    for (command, twin) in rows {
-        let mut ann = place.person("/ws?name=ann");
-        let mut other = Twin::enter(&place, "/ws?name=ann");
-        let answer = ann.ask(&command.to_string());
-        drop(ann);
-        place.wait_for("a", 0);
-        let answer_of_twin = as_json(&other.ask(&Command { id: one, ..twin }));
-        assert_eq!(answer_of_twin, answer, "{command}");
-    }
-    let beat = json!({"type": "heartbeat", "seq": 3, "timestamp": 12});
-    let twin = Command { seq: Some(3), timestamp: Some(12), ..of(CommandType::Heartbeat) };
-    let mut other = Twin::enter(&place, "/ws");
-    assert_eq!(as_json(&other.ask(&twin)), place.person("/ws").ask(&beat.to_string()));
-    let next = Command { seq: Some(6), ..twin };
-    assert_eq!(as_json(&other.ask(&next))["lost"], 2);
+    are_alike(&place, rows);
 }
 
 #[test]
