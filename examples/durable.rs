@@ -1,4 +1,5 @@
-//! How fast a durable room is: publishers that wait for their `ok`, a window of messages each.
+//! How fast durable rooms are: publishers that wait for their `ok`, each with a window of messages and
+//! a room of its own, so that nothing but the store is measured.
 //!
 //!     throng serve --durable 'd.*' --history-db FILE
 //!     cargo run --release --example durable -- ws://127.0.0.1:8080/ws PUBLISHERS WINDOW MESSAGES
@@ -12,16 +13,18 @@ use throng::client::{Client, Incoming};
 use throng::proto::Message;
 
 /// Publishes, and gives the time of each message from its send to its `ok`.
-fn publish(url: &str, window: usize, count: usize) -> Result<Vec<Duration>, String> {
+fn publish(url: &str, number: usize, window: usize, count: usize) -> Result<Vec<Duration>, String> {
     let words = |error: throng::client::ClientError| error.to_string();
     let mut client = Client::connect(url).map_err(words)?;
-    client.send(Message::text(r#"{"type":"join","id":0,"room":"d.load"}"#)).map_err(words)?;
+    let room = format!("d.load.{number}");
+    let join = format!(r#"{{"type":"join","id":0,"room":"{room}"}}"#);
+    client.send(Message::text(&join)).map_err(words)?;
     let (mut sent, mut on_their_way, mut times) = (0, VecDeque::new(), Vec::new());
     while times.len() < count {
         while on_their_way.len() < window && sent < count {
             let content = "x".repeat(100);
             let text = format!(
-                r#"{{"type":"text","id":1,"room":"d.load","content":"{content}","echo":false}}"#
+                r#"{{"type":"text","id":1,"room":"{room}","content":"{content}","echo":false}}"#
             );
             on_their_way.push_back(Instant::now());
             client.send(Message::text(&text)).map_err(words)?;
@@ -52,8 +55,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let each = count.parse::<usize>()? / publishers;
     let begin = Instant::now();
     let times = thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..publishers).map(|_| scope.spawn(|| publish(url, window, each))).collect();
+        let threads: Vec<_> = (0..publishers)
+            .map(|number| scope.spawn(move || publish(url, number, window, each)))
+            .collect();
         let times = threads.into_iter().map(|thread| thread.join().map_err(|_| "a panic")?);
         times.collect::<Result<Vec<_>, String>>()
     })?;
