@@ -5,6 +5,7 @@
 mod check;
 mod connect;
 mod echo;
+mod history;
 mod load;
 mod log;
 mod options;

@@ -119,7 +119,7 @@ impl ServerOptions {
 }
 
 /// A time in seconds, with a fraction or without: more than none, at most a year.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     const YEAR_S: f64 = 365.0 * 86_400.0;
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= YEAR_S => Ok(Duration::from_secs_f64(seconds)),

@@ -19,6 +19,7 @@ use throng::hub::{ApiPace, Config, Control, Door, Hub, Metrics};
 use throng::net;
 use throng::tls::Acceptor;
 
+use super::history::HistoryOptions;
 use super::options::ServerOptions;
 use super::overload::{OverloadOptions, Wanted};
 use super::reload::Reloading;
@@ -148,6 +149,8 @@ pub struct ServeOptions {
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = 100)]
     max_faults: u16,
     #[command(flatten)]
+    history: HistoryOptions,
+    #[command(flatten)]
     overload: OverloadOptions,
 }
 
@@ -174,11 +177,15 @@ pub fn run(sources: Sources) -> io::Result<()> {
     let (door, control) = (Arc::new(door), Arc::new(OnceLock::new()));
     let options = loaded.options;
     let guard = options.overload.guard(&engine)?;
+    let keeper = options.history.keeper()?;
     if loaded.file.is_some() {
         let (values, door, control) = (loaded.values, Arc::clone(&door), Arc::clone(&control));
         Reloading { sources, values, door, log, control }.start()?;
     }
     let metrics = Metrics::default();
+    if let Some(keeper) = &keeper {
+        metrics.watch(keeper);
+    }
     if let Some(acceptor) = &acceptor {
         metrics.watch_tls(acceptor);
     }
@@ -186,7 +193,11 @@ pub fn run(sources: Sources) -> io::Result<()> {
     serving::run_with(&options.server, engine, tls.as_ref(), |index, mailboxes| {
         control.get_or_init(|| Control::new(mailboxes.clone()));
         let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
-        hub.behind(Arc::clone(&door)).metrics(&metrics).guarded_by(Arc::clone(&guard))
+        let hub = hub.behind(Arc::clone(&door)).metrics(&metrics).guarded_by(Arc::clone(&guard));
+        match &keeper {
+            Some(keeper) => hub.keeping(keeper),
+            None => hub,
+        }
     })
 }
 
@@ -210,6 +221,7 @@ impl ServeOptions {
             presence_max: self.max_presence,
             faults_per_minute_max: self.max_faults,
             room_rules: self.overload.room_rules(),
+            history: self.history.history(),
         };
         let (door, acceptor) = (self.door()?, self.server.tls.acceptor()?);
         let mut engine = self.server.config();

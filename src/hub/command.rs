@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::history::{Since, Span};
 use super::json;
 
 /// The longest name of a room or a sender, in bytes.
@@ -43,6 +44,14 @@ pub(super) struct Command<'a> {
     pub(super) key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    since: Option<&'a RawValue>,
+    #[serde(borrow)]
+    limit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
 }
 
 /// As much of a command as must be right to answer it.
@@ -65,6 +74,8 @@ pub(super) enum Kind {
     Direct,
     /// Who is there?
     Presence,
+    /// What was said?
+    History,
     /// Are you there?
     Heartbeat,
     /// Go on with a new token.
@@ -93,11 +104,16 @@ impl Fault {
     /// Whether the sender could have known better. What depends on others is nobody's fault, and
     /// who sends too fast is counted with the messages.
     pub(super) fn is_of_sender(&self) -> bool {
-        self.code != Self::OVERLOADED.code && self.retry_after_ms.is_none()
+        let is_ours = [Self::OVERLOADED.code, Self::STORE_UNAVAILABLE.code].contains(&self.code);
+        !is_ours && self.retry_after_ms.is_none()
     }
 
     /// Not everyone could be told: nobody's fault but the server's.
     pub(super) const OVERLOADED: Self = Self::new("overloaded", "not everyone may have got it");
+
+    /// What must be on the disk cannot be written there now.
+    pub(super) const STORE_UNAVAILABLE: Self =
+        Self::new("store_unavailable", "the history of this room cannot be reached now");
 }
 
 impl<'a> Command<'a> {
@@ -128,6 +144,7 @@ impl<'a> Command<'a> {
             "text" => Ok(Kind::Text),
             "direct" => Ok(Kind::Direct),
             "presence" => Ok(Kind::Presence),
+            "history" => Ok(Kind::History),
             "heartbeat" => Ok(Kind::Heartbeat),
             "refresh" => Ok(Kind::Refresh),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
@@ -148,6 +165,30 @@ impl<'a> Command<'a> {
         Ok(NonZeroU64::new(hash.max(1)))
     }
 
+    /// Up to where the client knows the room.
+    pub(super) fn since(&self) -> Result<Option<Since>, Fault> {
+        let parse = |since: &RawValue| {
+            let fault = Fault::new("bad_command", "since is {\"epoch\":\"..\",\"offset\":N}");
+            Since::parse(since.get()).ok_or(fault)
+        };
+        self.since.map(parse).transpose()
+    }
+
+    /// Which piece of history is asked for.
+    pub(super) fn span(&self) -> Result<Span, Fault> {
+        match (self.before, self.after) {
+            (None, None) => Ok(Span::Newest),
+            (Some(before), None) => Ok(Span::Before(whole(before)?)),
+            (None, Some(after)) => Ok(Span::After(whole(after)?)),
+            (Some(_), Some(_)) => Err(Fault::new("bad_command", "before, or after")),
+        }
+    }
+
+    /// How many messages are asked for.
+    pub(super) fn limit(&self) -> Result<Option<u64>, Fault> {
+        self.limit.map(whole).transpose()
+    }
+
     /// The number of a heartbeat, where it is one.
     pub(super) fn heartbeat_seq(&self) -> Option<u64> {
         self.seq?.get().parse().ok()
@@ -158,6 +199,12 @@ impl<'a> Command<'a> {
 fn only_id(message: &[u8]) -> Option<&RawValue> {
     let id = serde_json::from_slice::<Id<'_>>(message).ok()?.id;
     id.filter(|id| is_scalar(id))
+}
+
+/// A whole number that is not negative.
+fn whole(number: &RawValue) -> Result<u64, Fault> {
+    let fault = Fault::new("bad_command", "limit, before and after are whole numbers");
+    number.get().parse().map_err(|_| fault)
 }
 
 /// A value that is there, `null` too: anything may be said.

@@ -4,18 +4,27 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::auth::Priority;
 use super::command::{Command, Fault, Kind, check_name};
 use super::delivery::{Delivery, Event};
 use super::frames::Frames;
 use super::handler::{Hub, LOBBY, Session};
+use super::history::{Epoch, Position, Since};
 use super::mail::To;
 use super::members::{Home, Member};
+use super::recovery::{Answer, Ask, PAGE_MESSAGES_MAX, Recovery};
 use super::rights::{Right, authorise};
+use super::sequencer::{Author, Publish, text_frames};
 use super::speech::tell;
+use super::waiting::Awaited;
 use crate::net::{Peers, Platform};
 
 const NOT_JOINED: Fault = Fault::new("not_joined", "you are not in this room");
+
+/// How many messages of a history are given where no number is asked for.
+const PAGE_MESSAGES: u64 = 100;
 
 /// A member that is gone can be told nothing.
 const GONE: Fault = Fault::new("gone", "this connection has ended");
@@ -34,6 +43,7 @@ impl Hub {
             Kind::Text => self.text(peers, from, command),
             Kind::Direct => self.direct(peers, from, command),
             Kind::Presence => self.presence(peers, from, command),
+            Kind::History => self.history(peers, from, command),
             Kind::Heartbeat => self.heartbeat(peers, from, command),
             Kind::Refresh => self.refresh(peers, from, command),
         }
@@ -46,16 +56,10 @@ impl Hub {
         number: u32,
         room: &str,
     ) -> Result<u32, Fault> {
-        let member = self.rooms.members.find(number).ok_or(GONE)?;
-        authorise(member, Right::Read, room)?;
-        if let Some(room) = self.rooms.number(room)
-            && self.rooms.is_in(number, room)
-        {
+        if let Some(room) = self.may_enter(number, room)? {
             return Ok(room);
         }
-        if member.seats.len() >= member.rooms_max().unwrap_or(self.config.rooms_max) {
-            return Err(Fault::new("too_many_rooms", "you are in as many rooms as is allowed"));
-        }
+        let member = self.rooms.members.find(number).ok_or(GONE)?;
         let (id, name) = (member.id, member.name.clone());
         let joined = self.rooms.join(number, room);
         let room = self.rooms.room(joined).ok_or(NOT_JOINED)?;
@@ -63,6 +67,86 @@ impl Hub {
         self.others.presence(&room, &name, 1);
         self.announce(peers, &room, &name, Event::Join, Some(id));
         Ok(joined)
+    }
+
+    /// Whether a member may come into a room; the room's number, if it is there already.
+    fn may_enter(&self, number: u32, room: &str) -> Result<Option<u32>, Fault> {
+        let member = self.rooms.members.find(number).ok_or(GONE)?;
+        authorise(member, Right::Read, room)?;
+        let room = self.rooms.number(room).filter(|room| self.rooms.is_in(number, *room));
+        let max = member.rooms_max().unwrap_or(self.config.rooms_max);
+        if room.is_none() && member.seats.len() >= max {
+            return Err(Fault::new("too_many_rooms", "you are in as many rooms as is allowed"));
+        }
+        Ok(room)
+    }
+
+    /// Brings a member into a room as soon as it is known how far the room is.
+    pub(super) fn come_in<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        number: u32,
+        room: &str,
+        since: Option<Since>,
+        awaited: Awaited,
+    ) -> Result<(), Fault> {
+        self.may_enter(number, room)?;
+        self.ask_for(peers, number, room, Ask::Join(since), awaited)
+    }
+
+    /// Does what an answer was waited for.
+    pub(super) fn finish<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        number: u32,
+        room: &Arc<str>,
+        awaited: Awaited,
+        answer: Answer,
+    ) -> Result<(), Fault> {
+        match (awaited, answer) {
+            (Awaited::Welcome, Answer::Joined(recovery)) => {
+                let entered = self.enter(peers, number, room);
+                if let (Ok(room), Some(member)) = (entered, self.rooms.members.find_mut(number)) {
+                    member.home = Home::Room(room);
+                }
+                self.welcome(peers, number, recovery.position);
+                entered.map(drop)
+            }
+            (Awaited::Join(id), Answer::Joined(recovery)) => {
+                self.enter(peers, number, room)?;
+                self.list(peers, number, id.as_deref(), room, Some(&recovery))
+            }
+            (Awaited::Page(id), Answer::Page(page)) => {
+                let delivery = Delivery::Ok {
+                    id: id.as_deref(),
+                    room: Some(room),
+                    members: None,
+                    count: None,
+                    epoch: Some(page.position.epoch),
+                    offset: Some(page.position.offset),
+                    recovered: None,
+                    more: Some(page.has_more),
+                };
+                self.say_with(peers, number, &delivery, &page.messages);
+                Ok(())
+            }
+            (_, Answer::Fault(fault)) => Err(fault),
+            (Awaited::Page(id), _) => {
+                let delivery = Delivery::Ok {
+                    id: id.as_deref(),
+                    room: Some(room),
+                    members: None,
+                    count: None,
+                    epoch: None,
+                    offset: None,
+                    recovered: None,
+                    more: Some(false),
+                };
+                self.say_with(peers, number, &delivery, &[]);
+                Ok(())
+            }
+            (Awaited::Welcome | Awaited::Join(_), _) => Ok(()), // never asked for
+        }
     }
 
     /// Takes a member out of a room, and tells the others; whether it was there.
@@ -87,8 +171,30 @@ impl Hub {
         command: &Command<'_>,
     ) -> Result<(), Fault> {
         let name = command.room.as_ref().ok_or(Fault::new("bad_command", "room is missing"))?;
-        self.enter(peers, from, check_name(name)?)?;
-        self.list(peers, from, command, name)
+        let (name, since) = (check_name(name)?, command.since()?);
+        let id = command.id().map(RawValue::to_owned);
+        self.come_in(peers, from, name, since, Awaited::Join(id))
+    }
+
+    fn history<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        from: u32,
+        command: &Command<'_>,
+    ) -> Result<(), Fault> {
+        let member = self.rooms.members.find(from).ok_or(GONE)?;
+        let name = match (command.room.as_deref(), member.home) {
+            (Some(name), _) => check_name(name)?.into(),
+            (None, Home::Room(room)) => Arc::clone(&self.rooms.room(room).ok_or(NOT_JOINED)?.name),
+            (None, Home::Lobby) => LOBBY.into(),
+            (None, Home::Left) => return Err(NOT_JOINED),
+        };
+        authorise(member, Right::Read, &name)?;
+        let limit = command.limit()?.unwrap_or(PAGE_MESSAGES);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, PAGE_MESSAGES_MAX);
+        let ask = Ask::Page(command.span()?, limit);
+        let id = command.id().map(RawValue::to_owned);
+        self.ask_for(peers, from, &name, ask, Awaited::Page(id))
     }
 
     fn leave<P: Platform>(
@@ -101,7 +207,7 @@ impl Hub {
         let name = self.rooms.room(room).map(|room| Arc::clone(&room.name)).ok_or(NOT_JOINED)?;
         self.depart(peers, from, room);
         let (id, room) = (command.id(), Some(&*name));
-        self.say(peers, from, &Delivery::Ok { id, room, members: None, count: None });
+        self.say(peers, from, &Delivery::ok(id, room, None));
         Ok(())
     }
 
@@ -123,17 +229,40 @@ impl Hub {
         let key = command.key(&room.name)?;
         let sender = sender(member, command)?;
         self.door.rule_room(&room.name, peers.now(), content.get().len())?;
-        let without = (command.echo == Some(false)).then_some(member.id);
+        let (id, has_echo) = (member.id, command.echo != Some(false));
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
-        let delivery = Delivery::Text { room: Some(&room), content, sender, timestamp };
-        let payload = delivery.encode(&mut self.buffer);
-        self.desk.publish(number, payload.len());
-        let mut frames = Frames::new(payload);
-        if let Some(key) = key {
-            frames = frames.keyed(key);
+        self.desk.publish(number, content.get().len());
+        let keep = self.config.history.keep(&room);
+        if !keep.has_history() {
+            let buffer = &mut self.buffer;
+            let frames = text_frames(buffer, &room, None, content, sender, timestamp, key);
+            let without = (!has_echo).then_some(id);
+            let all = self.publish(peers, &To::Room(room), &frames, without);
+            return self.done(peers, from, command, all);
         }
-        let all = self.publish(peers, &To::Room(room), &frames, without);
-        self.done(peers, from, command, all)
+        let origin = self.origin(from, id);
+        if keep.is_durable || !self.is_home_of(&room) {
+            let (sender, content) = (sender.into(), content.to_owned());
+            let id = command.id().map(RawValue::to_owned);
+            let by = Some(Author { origin, id, has_echo });
+            let publish = Publish { room, sender, content, timestamp, key, by };
+            return self.publish_in_order(peers, publish);
+        }
+        // The common way, on which nothing is copied: see Hub::sequence.
+        if self.others.is_behind() {
+            return Err(Fault::OVERLOADED);
+        }
+        let buffer = &mut self.buffer;
+        let make = |position: Position| {
+            text_frames(buffer, &room, Some(position.offset), content, sender, timestamp, key)
+        };
+        let epoch = || Epoch(peers.random_u64());
+        let (position, frames) = self.logs.sequence(&room, keep, epoch, timestamp, make);
+        self.hand_out(peers, &room, position, &frames, (!has_echo).then_some(origin));
+        if command.id().is_some() {
+            self.say(peers, from, &Delivery::published(command.id(), position.offset));
+        }
+        Ok(())
     }
 
     fn direct<P: Platform>(
@@ -182,28 +311,38 @@ impl Hub {
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Presence, &room.name)?;
         let name = Arc::clone(&room.name);
-        self.list(peers, from, command, &name)
+        self.list(peers, from, command.id(), &name, None)
     }
 
-    /// Answers with who is in a room.
+    /// Answers with who is in a room, and with what was missed there.
     fn list<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
         from: u32,
-        command: &Command<'_>,
+        id: Option<&RawValue>,
         room: &str,
+        recovery: Option<&Recovery>,
     ) -> Result<(), Fault> {
         let room = self.rooms.find(room).ok_or(NOT_JOINED)?;
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         let may_see = authorise(member, Right::Presence, &room.name).is_ok();
         let members = may_see.then(|| self.rooms.names(room, self.config.presence_max));
+        let position = recovery.and_then(|recovery| recovery.position);
         let delivery = Delivery::Ok {
-            id: command.id(),
+            id,
             room: Some(&room.name),
             members: members.as_deref(),
             count: may_see.then(|| room.count()),
+            epoch: position.map(|position| position.epoch),
+            offset: position.map(|position| position.offset),
+            recovered: recovery.map(|recovery| recovery.is_recovered),
+            more: None,
         };
-        tell(peers, member, delivery.encode(&mut self.buffer));
+        let payload = match recovery {
+            Some(recovery) => delivery.encode_with(&mut self.buffer, &recovery.messages),
+            None => delivery.encode(&mut self.buffer),
+        };
+        tell(peers, member, payload);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Owns the hub's own limits and their defaults. The engine's stand in
 //! [`net::Config`](crate::net::Config).
 
+use super::history::History;
 use super::overload::RoomRules;
 
 /// The hub's own limits.
@@ -26,6 +27,8 @@ pub struct Config {
     /// What holds for rooms by their names: priority, and what becomes of messages for members that
     /// read too slowly. Default: nothing.
     pub room_rules: RoomRules,
+    /// What is kept of which room. Default: 100 messages for an hour, in memory.
+    pub history: History,
 }
 
 impl Default for Config {
@@ -35,6 +38,7 @@ impl Default for Config {
             presence_max: 500,
             faults_per_minute_max: 100,
             room_rules: RoomRules::default(),
+            history: History::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::command::Fault;
+use super::history::{Epoch, Kept};
 
 /// A message of the hub. `timestamp` and `expires_at` are milliseconds since 1970.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,10 @@ pub(super) enum Delivery<'a> {
     Welcome {
         #[serde(skip_serializing_if = "Option::is_none")]
         room: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<Epoch>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
         sender: &'a str,
         members: &'a [&'a str],
         count: usize,
@@ -27,6 +32,8 @@ pub(super) enum Delivery<'a> {
     Text {
         #[serde(skip_serializing_if = "Option::is_none")]
         room: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
         content: &'a RawValue,
         sender: &'a str,
         timestamp: u64,
@@ -48,6 +55,16 @@ pub(super) enum Delivery<'a> {
         members: Option<&'a [&'a str]>,
         #[serde(skip_serializing_if = "Option::is_none")]
         count: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<Epoch>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// To `join`: whether all that was missed follows.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recovered: Option<bool>,
+        /// To `history`: whether there is more, in the direction that was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        more: Option<bool>,
     },
     /// A new token was taken, and this is when it ends.
     #[serde(rename = "ok")]
@@ -102,8 +119,23 @@ impl<'a> Delivery<'a> {
         Self::System { room, event, sender, content, timestamp }
     }
 
+    /// Nothing but that it was done.
     pub(super) const fn done(id: Option<&'a RawValue>) -> Self {
-        Self::Ok { id, room: None, members: None, count: None }
+        Self::ok(id, None, None)
+    }
+
+    /// What was published has this place.
+    pub(super) const fn published(id: Option<&'a RawValue>, offset: u64) -> Self {
+        Self::ok(id, None, Some(offset))
+    }
+
+    pub(super) const fn ok(
+        id: Option<&'a RawValue>,
+        room: Option<&'a str>,
+        offset: Option<u64>,
+    ) -> Self {
+        let (members, count, epoch) = (None, None, None);
+        Self::Ok { id, room, members, count, epoch, offset, recovered: None, more: None }
     }
 
     /// Writes the message to `buffer`, in place of what was there.
@@ -115,6 +147,21 @@ impl<'a> Delivery<'a> {
         }
         buffer
     }
+
+    /// The same, with `messages` at its end, each as it was delivered.
+    pub(super) fn encode_with<'b>(&self, buffer: &'b mut Vec<u8>, messages: &[Kept]) -> &'b [u8] {
+        self.encode(buffer);
+        buffer.pop(); // the brace
+        buffer.extend_from_slice(b",\"messages\":[");
+        for (at, kept) in messages.iter().enumerate() {
+            if at > 0 {
+                buffer.push(b',');
+            }
+            buffer.extend_from_slice(kept.frame.payload());
+        }
+        buffer.extend_from_slice(b"]}");
+        buffer
+    }
 }
 
 /// One of each, with all that it can say.
@@ -123,9 +170,12 @@ pub(super) fn every() -> Vec<String> {
     let value = RawValue::from_string("7".into()).unwrap();
     let (content, id, room, timestamp) = (&*value, Some(&*value), Some("a"), 1);
     let (sender, members, expires_at) = ("ann", &["ann"][..], Some(2));
+    let (epoch, offset) = (Some(Epoch(1)), Some(1));
     let every = [
         Delivery::Welcome {
             room,
+            epoch,
+            offset,
             sender,
             members,
             count: 1,
@@ -133,11 +183,20 @@ pub(super) fn every() -> Vec<String> {
             timestamp,
             expires_at,
         },
-        Delivery::Text { room, content, sender, timestamp },
+        Delivery::Text { room, offset, content, sender, timestamp },
         Delivery::Direct { content, sender, timestamp },
         Delivery::system("a", Event::Join, sender, timestamp),
         Delivery::Dropped { event: Event::Dropped, count: 3, content: "gone".into(), timestamp },
-        Delivery::Ok { id, room, members: Some(members), count: Some(1) },
+        Delivery::Ok {
+            id,
+            room,
+            members: Some(members),
+            count: Some(1),
+            epoch,
+            offset,
+            recovered: Some(true),
+            more: Some(true),
+        },
         Delivery::Refreshed { id, expires_at, timestamp },
         Delivery::Error { id, code: "gone", content: "it is gone", retry_after_ms: Some(1) },
         Delivery::Heartbeat { seq: id, timestamp: id, lost: Some(1) },

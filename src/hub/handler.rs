@@ -4,6 +4,7 @@
 //! mail.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,18 +18,21 @@ use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::door::{Door, Pass, Standing};
+use super::history::{Keeper, Logs};
 use super::limits::{Place, Ruling};
 use super::mail::Mail;
-use super::members::{Home, Member};
+use super::members::Member;
 use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::overload::{Guard, this_thread};
 use super::pages;
 use super::protobuf;
+use super::recovery::Inquiry;
 use super::rooms::Rooms;
 use super::tallies::Tallies;
 use super::terms::Terms;
 use super::trace::{Trace, Traces};
+use super::waiting::{Awaited, Waiting};
 use super::wire::Wire;
 use crate::frame::CloseCode;
 use crate::handshake::Acceptance;
@@ -106,6 +110,13 @@ pub struct Hub {
     pub(super) others: Outbox,
     /// What is being said.
     pub(super) buffer: Vec<u8>,
+    /// The order and the last messages of the rooms whose home this loop is.
+    pub(super) logs: Logs,
+    /// Those who ask about durable rooms that are being read.
+    pub(super) loading: HashMap<Arc<str>, Vec<Inquiry>>,
+    /// Members that wait for an answer.
+    pub(super) waiting: HashMap<u32, Waiting>,
+    pub(super) keeper: Option<Keeper>,
     pub(super) traces: Traces,
     pub(super) metrics: Metrics,
     /// When connections have to end.
@@ -135,12 +146,17 @@ impl Hub {
     /// The same, with limits of its own.
     pub fn with_config(loop_index: usize, mailboxes: Mailboxes<Mail>, config: Config) -> Self {
         let others = Outbox::new(loop_index, mailboxes);
+        let logs = Logs::new(config.history.bytes_max / others.loops());
         Self {
             rooms: Rooms::new(config.room_rules.clone()),
             config,
             door: Arc::default(),
             others,
             buffer: Vec::new(),
+            logs,
+            loading: HashMap::new(),
+            waiting: HashMap::new(),
+            keeper: None,
             traces: Traces::default(),
             metrics: Metrics::default(),
             terms: Terms::default(),
@@ -150,6 +166,13 @@ impl Hub {
             thread: None,
             loop_index,
         }
+    }
+
+    /// Has durable rooms kept; without a keeper nothing can be published there.
+    #[must_use]
+    pub fn keeping(self, keeper: &Keeper) -> Self {
+        keeper.attach(self.others.mailboxes());
+        Self { keeper: Some(keeper.clone()), ..self }
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -171,7 +194,7 @@ impl Hub {
     }
 
     /// Carries a command out, or says why not.
-    fn take<P: Platform>(
+    pub(super) fn take<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
         from: u32,
@@ -473,12 +496,12 @@ impl<P: Platform> Handler<P> for Hub {
         member.wire = wire;
         let member = self.rooms.members.insert(member);
         session.0 = Kind::Member(member);
-        let entered = room.map(|room| self.enter(peers, member, &room));
-        if let (Some(Ok(room)), Some(member)) = (&entered, self.rooms.members.find_mut(member)) {
-            member.home = Home::Room(*room);
-        }
-        self.welcome(peers, member);
-        if let Some(Err(fault)) = entered {
+        let Some(room) = room else {
+            self.welcome(peers, member, None);
+            return;
+        };
+        if let Err(fault) = self.come_in(peers, member, &room, None, Awaited::Welcome) {
+            self.welcome(peers, member, None);
             self.refuse(peers, member, None, fault);
         }
     }
@@ -498,7 +521,9 @@ impl<P: Platform> Handler<P> for Hub {
                 }
                 if message.kind != wire.kind() {
                     let _ = peers.close(from, CloseCode::UNSUPPORTED_DATA, wire.reminder());
-                } else if self.may_send(peers, number, message) {
+                } else if self.may_send(peers, number, message)
+                    && (self.waiting.is_empty() || !self.hold(peers, number, message.payload))
+                {
                     self.take(peers, number, message);
                 }
             }
@@ -516,6 +541,7 @@ impl<P: Platform> Handler<P> for Hub {
     ) {
         self.forget_terms(id, &session);
         let Kind::Member(number) = session.0 else { return self.forget_viewer(id) };
+        self.waiting.remove(&number);
         while let Some(member) = self.rooms.members.find(number)
             && let Some(seat) = member.seats.as_slice().last()
         {
@@ -549,6 +575,8 @@ impl<P: Platform> Handler<P> for Hub {
         self.metrics.publish(self.loop_index, peers.stats());
         self.metrics.publish_tallies(self.loop_index, &self.tallies);
         self.others.tell();
+        self.others.catch_up();
+        self.logs.sweep(peers.unix_ms(), |room| self.rooms.number(room).is_some());
         self.tick_dashboard(peers);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::admin::Slip;
+use super::command::Fault;
 use super::config::Config;
 use super::delivery::Event;
 use super::door::Door;
 use super::frames::Frames;
 use super::handler::{Hub, Session};
+use super::history::{Done, Position};
+use super::recovery::{Answer, Inquiry};
+use super::sequencer::{Origin, Publish};
 use super::task::Gathering;
 use crate::http::Response;
 use crate::net::{ConnectionId, Peers, Platform, Verdict};
@@ -25,6 +29,18 @@ pub struct Mail(pub(super) Letter);
 pub(super) enum Letter {
     /// Something was published.
     Frames { to: To, frames: Frames },
+    /// A message of a room whose home this is.
+    Publish(Box<Publish>),
+    /// A message that has its place.
+    Sequenced { room: Arc<str>, position: Position, frames: Frames, without: Option<Origin> },
+    /// What became of a member's message.
+    Published { origin: Origin, id: Option<Box<RawValue>>, result: Result<Position, Fault> },
+    /// Something is asked of a room whose home this is.
+    Inquire(Box<Inquiry>),
+    /// What a room's home says.
+    Answer { by: Origin, answer: Box<Answer> },
+    /// What the store has done.
+    Done(Vec<Done>),
     /// Members of one name have come to a room, or have left it where `change` is negative.
     Presence { room: Arc<str>, name: Arc<str>, change: i64 },
     /// Somebody from outside publishes something.
@@ -53,6 +69,7 @@ pub enum To {
 impl Hub {
     /// Carries a letter out.
     pub(super) fn receive<P: Platform>(&mut self, peers: &mut Peers<Session, P>, letter: Letter) {
+        self.others.catch_up();
         match letter {
             Letter::Frames { to, frames } => self.deliver(peers, &to, &frames, None),
             Letter::Presence { room, name, change } => {
@@ -69,10 +86,19 @@ impl Hub {
                     {
                         self.desk.publish(room, content.get().len());
                     }
-                    let frames = self.text_frames(peers, to, &sender, &content);
-                    self.publish(peers, to, &frames, None);
+                    self.say_from_outside(peers, to, &sender, &content);
                 }
             }
+            Letter::Publish(publish) => self.sequence(peers, *publish),
+            Letter::Sequenced { room, position, frames, without } => {
+                self.receive_sequenced(peers, room, position, &frames, without);
+            }
+            Letter::Published { origin, id, result } => {
+                self.acknowledge(peers, origin, id.as_deref(), result);
+            }
+            Letter::Inquire(inquiry) => self.receive_inquiry(peers, *inquiry),
+            Letter::Answer { by, answer } => self.answered(peers, by, *answer),
+            Letter::Done(done) => self.receive_done(peers, done),
             Letter::Ask(gathering) => {
                 let part = self.answer(peers, gathering.task());
                 gathering.add(part);

@@ -3,9 +3,8 @@
 //! Owns the last numbers of each loop, and their names in the Prometheus text format. Never counts:
 //! the loops do, and bring what they have about once a second.
 
-#[cfg(feature = "tls")]
-use std::sync::OnceLock;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
@@ -16,6 +15,7 @@ use prometheus::proto::{
 
 use super::api::Counts;
 use super::auth::Refusal;
+use super::history::Keeper;
 use super::limits::{Gate, Limit};
 use super::overload::{self, Guard};
 use super::tallies::Tallies;
@@ -43,6 +43,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
+    keeper: Arc<OnceLock<Keeper>>,
     api: Arc<Counts>,
     tallies: Arc<Mutex<Vec<Tallies>>>,
     #[cfg(feature = "tls")]
@@ -62,6 +63,11 @@ impl Metrics {
             loops.resize_with(loop_index + 1, Stats::default);
         }
         loops[loop_index].clone_from(stats);
+    }
+
+    /// Tells of the store too: `/readyz` is 503 while durable rooms cannot be used.
+    pub fn watch(&self, keeper: &Keeper) {
+        self.keeper.get_or_init(|| keeper.clone());
     }
 
     /// Takes what the hub of a loop has counted so far, in place of what it brought before.
@@ -100,7 +106,10 @@ impl Metrics {
                 }
             },
             // A loop that stops answers every request with 503 itself.
-            "/readyz" => Response::text(200, "ready\n"),
+            "/readyz" => match self.keeper.get().and_then(Keeper::reason) {
+                Some(reason) => Response::text(503, format!("not ready: store: {reason}\n")),
+                None => Response::text(200, "ready\n"),
+            },
             _ => return None,
         };
         Some(response.header("Cache-Control", "no-store"))
@@ -115,6 +124,7 @@ impl Metrics {
             let mut families = of_all(&all);
             families.extend(of_each(&loops));
             families.extend(overload::families(guard, &all));
+            families.extend(self.keeper.get().into_iter().flat_map(of_store));
             families
         };
         families.push(of_api(&self.api));
@@ -273,6 +283,36 @@ fn of_limits(gate: &Gate) -> MetricFamily {
     let met = Limit::ALL.map(|limit| counter(&[("limit", limit.name())], gate.refusals(limit)));
     let help = "Handshakes that were refused, by the limit that they met.";
     counters("throng_limits_met_total", help, met.into())
+}
+
+/// What is said of the store of durable rooms.
+fn of_store(keeper: &Keeper) -> [MetricFamily; 6] {
+    let stats = keeper.stats();
+    let up = f64::from(u8::from(keeper.reason().is_none()));
+    let seconds = |time: Duration| {
+        let mut counter = Counter::default();
+        counter.set_value(time.as_secs_f64());
+        let mut metric = Metric::default();
+        metric.set_counter(counter);
+        metric
+    };
+    let one = |value| vec![counter(&[], value)];
+    [
+        gauges("throng_store_up", "Whether the store can be used.", vec![gauge(&[], up)]),
+        counters("throng_store_commits_total", "Transactions.", one(stats.commits)),
+        counters("throng_store_messages_total", "Messages written.", one(stats.messages)),
+        counters("throng_store_failures_total", "Operations that failed.", one(stats.failures)),
+        counters(
+            "throng_store_commit_seconds_total",
+            "How long the transactions took.",
+            vec![seconds(stats.commit_time)],
+        ),
+        gauges(
+            "throng_store_queue_bytes",
+            "What waits for the store, in bytes.",
+            vec![gauge(&[], stats.waiting_bytes as f64)],
+        ),
+    ]
 }
 
 /// What is said of TLS.

@@ -70,6 +70,33 @@ pub struct Command {
     #[prost(string, optional, tag = "11")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Up to where a room is known.
+    #[prost(message, optional, tag = "12")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+    /// How many messages of a history.
+    #[prost(uint64, optional, tag = "13")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// The messages before this offset.
+    #[prost(uint64, optional, tag = "14")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// The messages after this offset.
+    #[prost(uint64, optional, tag = "15")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// A place in a room.
+#[derive(Clone, PartialEq, Message, Serialize)]
+pub struct Since {
+    /// Which history.
+    #[prost(string, tag = "1")]
+    pub epoch: String,
+    /// The last message that is known.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
 }
 
 /// What a command asks for.
@@ -94,6 +121,8 @@ pub enum CommandType {
     Refresh = 7,
     /// To be let in with a token.
     Auth = 8,
+    /// What was said.
+    History = 9,
 }
 
 /// What the hub sends.
@@ -151,6 +180,21 @@ pub struct Delivery {
     /// The trace of the connection (W3C Trace Context).
     #[prost(string, optional, tag = "16")]
     pub traceparent: Option<String>,
+    /// Which history of the room.
+    #[prost(string, optional, tag = "17")]
+    pub epoch: Option<String>,
+    /// The place of a message in its room; how far a room is.
+    #[prost(uint64, optional, tag = "18")]
+    pub offset: Option<u64>,
+    /// Whether `messages` are all that was missed.
+    #[prost(bool, optional, tag = "19")]
+    pub recovered: Option<bool>,
+    /// Whether there is more of a history.
+    #[prost(bool, optional, tag = "20")]
+    pub more: Option<bool>,
+    /// What was missed, or was asked for.
+    #[prost(message, repeated, tag = "21")]
+    pub messages: Vec<Delivery>,
 }
 
 /// What a delivery is.
@@ -195,6 +239,7 @@ impl CommandType {
             Self::Heartbeat => "heartbeat",
             Self::Refresh => "refresh",
             Self::Auth => "auth",
+            Self::History => "history",
         }
     }
 }
@@ -327,6 +372,10 @@ mod tests {
             echo: Some(true),
             token: text(),
             key: text(),
+            since: Some(Since::default()),
+            limit: Some(1),
+            before: Some(1),
+            after: Some(1),
         };
         let twin = keys(&command_to_json(&whole.encode_to_vec()).unwrap());
         let twin: BTreeSet<&str> = twin.iter().map(String::as_str).collect();
@@ -360,11 +409,15 @@ mod tests {
             echo: Some(false),
             token: Some("t".into()),
             key: Some("k".into()),
+            since: Some(Since { epoch: "e".into(), offset: 5 }),
+            limit: Some(6),
+            before: Some(7),
+            after: Some(8),
         };
         let expected = concat!(
             r#"{"type":"text","id":7,"room":"a\"b","user":"u","content":{"a": [1, "\u00e9"]},"#,
             r#""sender":"s","seq":18446744073709551615,"timestamp":0,"echo":false,"token":"t","#,
-            r#""key":"k"}"#,
+            r#""key":"k","since":{"epoch":"e","offset":5},"limit":6,"before":7,"after":8}"#,
         );
         assert_eq!(json(&whole).as_deref(), Ok(expected));
         assert_eq!(json(&Command::default()).as_deref(), Ok(r#"{"type":""}"#));

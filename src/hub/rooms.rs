@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::history::Position;
 use super::members::{Home, Member, Members};
 use super::overload::{RoomRule, RoomRules};
 use super::seats::Seat;
@@ -35,6 +36,8 @@ pub(super) struct Room {
     /// How many times each name is taken on other loops.
     elsewhere: HashMap<Arc<str>, i64>,
     elsewhere_count: i64,
+    /// How far this loop has delivered what another gives its order.
+    pub(super) position: Option<Position>,
 }
 
 /// All rooms that have a member, here or on another loop, and all members that are here.
@@ -58,6 +61,7 @@ impl Room {
             twins: 0,
             elsewhere: HashMap::new(),
             elsewhere_count: 0,
+            position: None,
         }
     }
 
@@ -120,6 +124,13 @@ impl Rooms {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.iter().map(|(_, room)| room)
+    }
+
+    /// Takes note of how far a room is, if anybody is in it.
+    pub(super) fn place(&mut self, room: &str, position: Position) {
+        if let Some(number) = self.number(room) {
+            self.rooms[number as usize].position = Some(position);
+        }
     }
 
     /// The members of a room that are on this loop.

@@ -10,10 +10,12 @@ use serde_json::value::RawValue;
 use super::delivery::{Delivery, Event};
 use super::frames::Frames;
 use super::handler::{Hub, Session};
+use super::history::{Kept, Position};
 use super::mail::To;
 use super::members::Member;
 use super::protobuf;
 use super::rooms::Room;
+use super::sequencer::Publish;
 use super::wire::Wire;
 use crate::net::{ConnectionId, Message, Peers, Platform};
 
@@ -27,6 +29,18 @@ impl Hub {
     ) {
         let Some(member) = self.rooms.members.find(member) else { return };
         tell(peers, member, delivery.encode(&mut self.buffer));
+    }
+
+    /// The same, with messages of a history at its end.
+    pub(super) fn say_with<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        member: u32,
+        delivery: &Delivery<'_>,
+        messages: &[Kept],
+    ) {
+        let Some(member) = self.rooms.members.find(member) else { return };
+        tell(peers, member, delivery.encode_with(&mut self.buffer, messages));
     }
 
     /// Sends a message to all whom it is for, on every loop, but to `without`; whether every loop
@@ -96,21 +110,31 @@ impl Hub {
         };
     }
 
-    /// What somebody says, as those get it to whom it is said.
-    pub(super) fn text_frames<P: Platform>(
+    /// Publishes what somebody says who is no member.
+    pub(super) fn say_from_outside<P: Platform>(
         &mut self,
-        peers: &Peers<Session, P>,
+        peers: &mut Peers<Session, P>,
         to: &To,
         sender: &str,
         content: &RawValue,
-    ) -> Frames {
+    ) {
         let timestamp = peers.unix_ms();
+        let (room, offset) = (to.name(), None);
         let delivery = match to {
-            To::Room(room) => Delivery::Text { room: Some(room), content, sender, timestamp },
-            To::All => Delivery::Text { room: None, content, sender, timestamp },
+            To::Room(room) if self.config.history.keep(room).has_history() => {
+                let (room, content) = (Arc::clone(room), content.to_owned());
+                let sender = sender.into();
+                let publish = Publish { room, sender, content, timestamp, key: None, by: None };
+                if self.publish_in_order(peers, publish).is_err() {
+                    tracing::debug!("a loop is too far behind: a message was not published");
+                }
+                return;
+            }
+            To::Room(_) | To::All => Delivery::Text { room, offset, content, sender, timestamp },
             To::User(_) => Delivery::Direct { content, sender, timestamp },
         };
-        Frames::new(delivery.encode(&mut self.buffer))
+        let frames = Frames::new(delivery.encode(&mut self.buffer));
+        self.publish(peers, to, &frames, None);
     }
 
     /// Tells those in a room on this loop that somebody has come or left. The other loops do the
@@ -136,7 +160,12 @@ impl Hub {
     }
 
     /// Tells a newcomer who it is, and who is there.
-    pub(super) fn welcome<P: Platform>(&mut self, peers: &mut Peers<Session, P>, member: u32) {
+    pub(super) fn welcome<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        member: u32,
+        position: Option<Position>,
+    ) {
         let timestamp = peers.unix_ms();
         let Some(member) = self.rooms.members.find(member) else { return };
         let seat = member.seats.as_slice().first();
@@ -144,6 +173,8 @@ impl Hub {
         let members = room.map(|room| self.rooms.names(room, self.config.presence_max));
         let delivery = Delivery::Welcome {
             room: room.map(|room| &*room.name),
+            epoch: position.map(|position| position.epoch),
+            offset: position.map(|position| position.offset),
             sender: &member.name,
             members: &members.unwrap_or_default(),
             count: room.map_or(0, |room| room.count()),

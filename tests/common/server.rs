@@ -80,7 +80,7 @@ impl Server {
         Server::start(command, flags)
     }
 
-    fn start(mut command: Command, flags: &[&str]) -> Server {
+    pub fn start(mut command: Command, flags: &[&str]) -> Server {
         command.args(["--listen", "127.0.0.1:0"]).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

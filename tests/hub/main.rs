@@ -104,9 +104,14 @@ impl Person {
 
     /// The next message of a type; what comes before it is passed over.
     pub fn next_of(&mut self, kind: &str) -> Value {
+        self.next_of_any(&[kind])
+    }
+
+    /// The next message of one of these types.
+    pub fn next_of_any(&mut self, kinds: &[&str]) -> Value {
         loop {
             let message = self.read();
-            if message["type"] == kind {
+            if kinds.iter().any(|kind| message["type"] == *kind) {
                 return message;
             }
         }

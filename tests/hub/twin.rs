@@ -3,7 +3,7 @@
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, Value as Field};
 use serde_json::{Value, json};
 use throng::frame::CloseCode;
-use throng::hub::protobuf::{Command, CommandType, Delivery, DeliveryType, Message};
+use throng::hub::protobuf::{Command, CommandType, Delivery, DeliveryType, Message, Since};
 use throng::hub::{Config, To};
 
 use crate::Place;
@@ -68,6 +68,7 @@ fn as_json(delivery: &Delivery) -> Value {
     let kind = format!("{:?}", delivery.kind()).to_lowercase();
     let content = delivery.content.clone().map(Value::from);
     let members = (!delivery.members.is_empty()).then(|| json!(delivery.members));
+    let has_messages = delivery.recovered.is_some() || delivery.more.is_some();
     let fields = [
         ("type", Some(kind.into())),
         ("id", delivery.id.map(Value::from)),
@@ -84,6 +85,11 @@ fn as_json(delivery: &Delivery) -> Value {
         ("lost", delivery.lost.map(Value::from)),
         ("expires_at", delivery.expires_at.map(Value::from)),
         ("traceparent", delivery.traceparent.clone().map(Value::from)),
+        ("epoch", delivery.epoch.clone().map(Value::from)),
+        ("offset", delivery.offset.map(Value::from)),
+        ("recovered", delivery.recovered.map(Value::from)),
+        ("more", delivery.more.map(Value::from)),
+        ("messages", has_messages.then(|| delivery.messages.iter().map(as_json).collect())),
     ];
     let there = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(there.collect())
@@ -146,7 +152,6 @@ fn commands_are_answered_alike() {
     let place = Place::new(1);
     let room = |name: &str| Some(name.to_owned());
     let of = Command::of;
-    let one = Some(1);
     let long = "x".repeat(129);
     let rows = [
         (
@@ -192,21 +197,69 @@ fn commands_are_answered_alike() {
             Command { token: room("x"), ..of(CommandType::Auth) },
         ),
     ];
-    for (command, twin) in rows {
-        let mut ann = place.person("/ws?name=ann");
-        let mut other = Twin::enter(&place, "/ws?name=ann");
-        let answer = ann.ask(&command.to_string());
-        drop(ann);
-        place.wait_for("a", 0);
-        let answer_of_twin = as_json(&other.ask(&Command { id: one, ..twin }));
-        assert_eq!(answer_of_twin, answer, "{command}");
-    }
+    are_alike(&place, rows.into());
     let beat = json!({"type": "heartbeat", "seq": 3, "timestamp": 12});
     let twin = Command { seq: Some(3), timestamp: Some(12), ..of(CommandType::Heartbeat) };
     let mut other = Twin::enter(&place, "/ws");
     assert_eq!(as_json(&other.ask(&twin)), place.person("/ws").ask(&beat.to_string()));
     let next = Command { seq: Some(6), ..twin };
     assert_eq!(as_json(&other.ask(&next))["lost"], 2);
+}
+
+fn are_alike(place: &Place, rows: Vec<(Value, Command)>) {
+    for (command, twin) in rows {
+        let mut ann = place.person("/ws?name=ann");
+        let mut other = Twin::enter(&place, "/ws?name=ann");
+        let answer = ann.ask(&command.to_string());
+        drop(ann);
+        place.wait_for("a", 0);
+        let answer_of_twin = as_json(&other.ask(&Command { id: Some(1), ..twin }));
+        assert_eq!(answer_of_twin, answer, "{command}");
+    }
+}
+
+#[test]
+fn history_is_given_alike() {
+    let place = Place::new(1);
+    let room = |name: &str| Some(name.to_owned());
+    let of = Command::of;
+    let rows = vec![
+        (
+            json!({"type": "history", "id": 1, "room": "said", "limit": 2, "after": 1}),
+            Command {
+                room: room("said"),
+                limit: Some(2),
+                after: Some(1),
+                ..of(CommandType::History)
+            },
+        ),
+        (
+            json!({"type": "history", "id": 1, "room": "nowhere"}),
+            Command { room: room("nowhere"), ..of(CommandType::History) },
+        ),
+        (
+            json!({"type": "history", "id": 1, "room": "said", "before": 1, "after": 1}),
+            Command {
+                room: room("said"),
+                before: Some(1),
+                after: Some(1),
+                ..of(CommandType::History)
+            },
+        ),
+        (
+            json!({"type": "join", "id": 1, "room": "a", "since": {"epoch": "e", "offset": 1}}),
+            Command {
+                room: room("a"),
+                since: Some(Since { epoch: "e".into(), offset: 1 }),
+                ..of(CommandType::Join)
+            },
+        ),
+    ];
+    let mut desk = place.person("/ws?room=said");
+    for n in 0..4 {
+        desk.ask(&format!(r#"{{"type":"text","content":{n}}}"#));
+    }
+    are_alike(&place, rows);
 }
 
 #[test]
@@ -321,22 +374,26 @@ fn schema() -> DescriptorPool {
 }
 
 /// Values that differ from each other and from the defaults, one for each field of the schema.
-fn filled(message: &prost_reflect::MessageDescriptor) -> DynamicMessage {
-    let mut filled = DynamicMessage::new(message.clone());
+fn filled(message: &prost_reflect::MessageDescriptor, depth: usize) -> DynamicMessage {
+    let mut whole = DynamicMessage::new(message.clone());
     for field in message.fields() {
+        if depth > 0 && field.is_list() {
+            continue; // a delivery in a delivery has none in it
+        }
         let number = field.number();
         let value = match field.kind() {
             Kind::String if field.name() == "content_json" => Field::String("[5]".into()),
             Kind::String => Field::String(format!("text {number}")),
             Kind::Uint64 => Field::U64(u64::from(number) << 40),
             Kind::Bool => Field::Bool(true),
+            Kind::Message(of) => Field::Message(filled(&of, depth + 1)),
             Kind::Enum(of) => Field::EnumNumber(of.values().count() as i32 - 1),
             other => panic!("a kind that the hub has no twin of: {other:?}"),
         };
         let value = if field.is_list() { Field::List(vec![value.clone(), value]) } else { value };
-        filled.set_field(&field, value);
+        whole.set_field(&field, value);
     }
-    filled
+    whole
 }
 
 /// What is published is what is spoken: each field has the same number, kind and presence, and
@@ -346,7 +403,7 @@ fn the_published_schema_is_that_of_the_hub() {
     let pool = schema();
     let check = |name: &str, twin: &dyn Fn(&[u8]) -> Vec<u8>| {
         let descriptor = pool.get_message_by_name(name).expect(name);
-        let by_schema = filled(&descriptor);
+        let by_schema = filled(&descriptor, 0);
         let bytes = by_schema.encode_to_vec();
         // Through the hub's own struct and back: a field that it does not have would be gone.
         assert_eq!(twin(&bytes), bytes, "{name}");
@@ -369,7 +426,7 @@ fn the_published_schema_is_that_of_the_hub() {
     // And nothing that the hub has is missing in the schema.
     let command = pool.get_message_by_name("throng.v1.Command").expect("a command");
     let whole = Command {
-        kind: CommandType::Auth.into(),
+        kind: CommandType::History.into(),
         id: Some(0),
         room: Some(String::new()),
         user: Some(String::new()),
@@ -380,6 +437,10 @@ fn the_published_schema_is_that_of_the_hub() {
         echo: Some(false),
         token: Some(String::new()),
         key: Some(String::new()),
+        since: Some(Since::default()),
+        limit: Some(0),
+        before: Some(0),
+        after: Some(0),
     };
     let read = DynamicMessage::decode(command, &*whole.encode_to_vec()).expect("by the schema");
     assert_eq!(read.unknown_fields().count(), 0);
@@ -401,6 +462,11 @@ fn the_published_schema_is_that_of_the_hub() {
         lost: Some(0),
         expires_at: Some(0),
         traceparent: Some(String::new()),
+        epoch: Some(String::new()),
+        offset: Some(0),
+        recovered: Some(false),
+        more: Some(false),
+        messages: vec![Delivery::default()],
     };
     let read = DynamicMessage::decode(delivery, &*whole.encode_to_vec()).expect("by the schema");
     assert_eq!(read.unknown_fields().count(), 0);

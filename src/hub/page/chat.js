@@ -302,9 +302,11 @@ class Outbox {
     this.#changed();
   }
 
-  // The delivery of one's own message comes before its `ok`, and names no id.
+  // The delivery of one's own message comes before its `ok`, and names no id. What was missed while
+  // away may show that one of which that was unsure has arrived.
   delivered(content) {
-    const item = this.items.find((each) => each.state === 'sending' && each.content === content);
+    const item = ['sending', 'unsure'].map((state) => (
+      this.items.find((each) => each.state === state && each.content === content))).find(Boolean);
     if (item) this.#remove(item);
   }
 
@@ -465,6 +467,7 @@ const ERRORS = {
   too_big: 'This message is too big for this server.',
   rate_limited: 'That was too fast. Wait a moment, then send it again.',
   forbidden: 'You may not do that in this room.',
+  store_unavailable: 'The server cannot keep messages of this room right now. Try again later.',
 };
 
 function errorWords({ code, message }) {

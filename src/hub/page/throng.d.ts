@@ -9,7 +9,7 @@ export type State = 'connecting' | 'open' | 'waiting' | 'closed';
 export type ErrorCode =
   | 'closed' | 'connect' | 'left' | 'lost' | 'queue_full' | 'timeout' | 'token'
   | 'bad_command' | 'bad_json' | 'bad_name' | 'forbidden' | 'not_joined' | 'overloaded'
-  | 'rate_limited' | 'too_many_rooms' | 'unknown_type'
+  | 'rate_limited' | 'store_unavailable' | 'too_many_rooms' | 'unknown_type'
   | (string & {});
 
 export class ThrongError extends Error {
@@ -60,6 +60,17 @@ export interface Message {
   content: Json;
   /** The server's clock, in milliseconds since 1970. */
   timestamp: number;
+  /** Its place in the room, where the room has a history. */
+  offset?: number;
+}
+
+/** A piece of a room's history, the oldest first. */
+export interface Page {
+  room: string;
+  messages: Message[];
+  /** Whether there is more, in the direction that was asked for. */
+  more?: boolean;
+  /** How far the room is. */
   offset?: number;
 }
 
@@ -142,6 +153,11 @@ export class Throng {
   /** To all connections of a user. */
   direct(user: string, content: Json): Promise<object>;
   presence(room: string): Promise<Members>;
+  /** The newest messages, or those before or after an offset. */
+  history(
+    room: string,
+    options?: { limit?: number; before?: number; after?: number },
+  ): Promise<Page>;
 
   /** Asks the connection whether it still lives. */
   heartbeat(): void;

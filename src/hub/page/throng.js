@@ -89,6 +89,11 @@ export class Throng {
 
   presence(room) { return this.#command({ type: 'presence', room }); }
 
+  // The newest messages, or those before or after an offset; the oldest first.
+  history(room, { limit, before, after } = {}) {
+    return this.#command({ type: 'history', room, limit, before, after });
+  }
+
   // Asks a connection that looks open whether it still is; no answer in time ends it.
   heartbeat() {
     if (!this.isOpen) return;
@@ -191,7 +196,8 @@ export class Throng {
   #interrupt(command) {
     clearTimeout(command.timer);
     const { type, room } = command.fields;
-    if (type === 'join' || type === 'presence') this.#queue.unshift(command);
+    const harmless = type === 'join' || type === 'presence' || type === 'history';
+    if (harmless) this.#queue.unshift(command);
     else if (type === 'leave') command.resolve({ room });
     else command.reject(new ThrongError('lost', 'the connection broke: it may have arrived'));
   }
@@ -331,12 +337,14 @@ export class Throng {
     });
   }
 
-  // Where the server says how far a room is, that is what to come back with.
-  #joined({ room, members, count, epoch, offset, recovered }, again) {
+  // Where the server says how far a room is, that is what to come back with. What was missed comes
+  // as any message does; of a room that was not left some of it may have come already.
+  #joined({ room, members, count, epoch, offset, recovered, messages = [] }, again) {
     const known = this.#rooms.get(room);
-    const resumes = recovered === true && known?.epoch === epoch;
-    if (!resumes) this.#rooms.set(room, epoch === undefined ? {} : { epoch, offset });
+    const from = known?.epoch === epoch ? known?.offset ?? 0 : 0;
+    this.#rooms.set(room, epoch === undefined ? {} : { epoch, offset });
     this.#emit('joined', { room, members, count, again, recovered });
+    for (const message of messages) if (message.offset > from) this.#emit('message', message);
   }
 
   #advance({ room, offset }) {
@@ -402,7 +410,7 @@ export class Throng {
     this.#socket.send(`{"id":${id},${text}}`);
   }
 
-  #answer({ type, id, code, content, ...answer }) {
+  #answer({ type, id, code, content, messages, ...answer }) {
     const command = this.#pending.get(id);
     const error = type === 'error' && new ThrongError(code, content);
     if (!command) {
@@ -418,9 +426,9 @@ export class Throng {
       return;
     }
     if (asked === 'join' && this.#rooms.has(room)) {
-      this.#joined({ ...answer, room }, command.again);
+      this.#joined({ ...answer, room, messages }, command.again);
     }
-    command.resolve(answer);
+    command.resolve(asked === 'history' ? { ...answer, messages } : answer);
   }
 
   #refuseQueued(applies, code, message) {

@@ -84,8 +84,10 @@ export const client = {
     const ann = await tab(tabs, { options: { name: 'ann' } });
     const bob = await tab(tabs, { options: { name: 'bob', room: 'js-a' } });
     await Promise.all([open(ann), open(bob)]);
-    assert.deepEqual(await run(ann, "t.join('js-a')"),
-      { room: 'js-a', members: ['bob', 'ann'], count: 2 });
+    const { epoch, ...joined } = await run(ann, "t.join('js-a')");
+    assert.match(epoch, /^[0-9a-f]{16}$/);
+    assert.deepEqual(joined,
+      { room: 'js-a', members: ['bob', 'ann'], count: 2, offset: 0, recovered: false });
     await eventually(() => seen(bob, 'comings'), [['join', 'js-a', 'ann']]);
     await run(ann, "t.join('js-b')");
     await run(ann, "t.publish('js-a', 'hello')");
@@ -93,6 +95,8 @@ export const client = {
     await eventually(() => seen(ann, 'messages'),
       [['js-a', 'ann', 'hello'], ['js-a', 'bob', { any: ['json', 1] }]]);
     assert.deepEqual(await seen(bob, 'messages'), [['js-a', 'ann', 'hello']]);
+    const { messages, more } = await run(bob, "t.history('js-a', { limit: 1 })");
+    assert.deepEqual([messages.map(({ offset }) => offset), more], [[2], true]);
     await run(bob, "t.direct('ann', 'psst')");
     await eventually(async () => (await seen(ann, 'messages')).at(-1), [undefined, 'bob', 'psst']);
     assert.deepEqual(await run(ann, "t.leave('js-a')"), { room: 'js-a' });

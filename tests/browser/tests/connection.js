@@ -1,8 +1,11 @@
 // What happens when the server goes, comes back, refuses or floods.
 
 import assert from 'node:assert/strict';
-import { Server, eventually, freePort, online, people, quiet, said, say, scripted, state, unsent }
-  from '../support.js';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Server, eventually, freePort, member, online, people, quiet, said, say, scripted, state,
+  unsent } from '../support.js';
 
 const longWaits = (page) => page.addInitScript(() => { Math.random = () => 0.999; });
 
@@ -57,6 +60,32 @@ export const connection = {
     await say(bob, 'welcome back');
     await eventually(async () => (await said(ann)).at(-1), 'welcome back');
     assert((await said(ann)).includes('before the tunnel'), 'what was said before is still there');
+  },
+
+  async 'what was said while a page was away is shown when it is back'({ tabs }) {
+    const port = await freePort();
+    const folder = mkdtempSync(join(tmpdir(), 'throng-'));
+    const flags = ['--history-db', join(folder, 'throng.db'), '--durable', 'kept*'];
+    tabs.server = await Server.start(port, flags);
+    const ann = await tabs.join('kept', 'ann', { prepare: longWaits });
+    await say(ann, 'before');
+    await eventually(() => said(ann), ['before']);
+    await tabs.server.stop('SIGKILL');
+    await ann.getByText(/^Reconnecting in [2-9] s$/).waitFor({ timeout: 20_000 });
+    tabs.server = await Server.start(port, flags);
+    try {
+      const bob = await member(tabs.server, 'kept', 'bob');
+      for (const text of ['missed one', 'missed two']) bob.say(text);
+      const texts = () => bob.received.filter(({ type }) => type === 'text').length;
+      await eventually(texts, 2);
+      await online(ann, 40_000);
+      bob.say('live');
+      await eventually(() => said(ann), ['before', 'missed one', 'missed two', 'live']);
+      assert(!(await quiet(ann)).includes('Back again'), 'nothing is missing');
+    } finally {
+      await tabs.server.stop();
+      rmSync(folder, { recursive: true });
+    }
   },
 
   async 'a server that stops cleanly is waited for'({ tabs }) {

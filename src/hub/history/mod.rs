@@ -1,0 +1,37 @@
+//! What was said in a room, for those who come back.
+//!
+//! Owns the rules (which room keeps what), the places of messages, the logs in memory, and the
+//! store of durable rooms with its thread. Never delivers: the [sequencer](super::sequencer) does.
+//!
+//! ```
+//! use std::time::Duration;
+//! use throng::hub::history::{History, Keep, Rule};
+//! use throng::hub::auth::Pattern;
+//!
+//! let orders = Keep { is_durable: true, messages_max: 10_000, ..Keep::default() };
+//! let rules = vec![Rule { pattern: Pattern::new("orders.*")?, keep: orders }];
+//! let history = History { rules, ..History::default() };
+//! assert!(history.keep("orders.7").is_durable);
+//! assert_eq!(history.keep("lobby").age, Duration::from_secs(3600));
+//! # Ok::<(), &'static str>(())
+//! ```
+
+mod keeper;
+mod log;
+mod place;
+mod rules;
+#[cfg(feature = "cli")]
+mod sqlite;
+mod store;
+mod writer;
+
+pub use keeper::{Keeper, KeeperLimits, KeeperStats};
+pub use place::{Epoch, Position, Span};
+pub use rules::{History, Keep, Rule};
+#[cfg(feature = "cli")]
+pub use sqlite::SqliteStore;
+pub use store::{Entry, Row, Rows, Store, StoreError};
+
+pub(super) use keeper::{Done, Op, Reading, What};
+pub(super) use log::Logs;
+pub(super) use place::{Kept, Page, PageMax, Since};

@@ -1,0 +1,20 @@
+//! History and recovery: what comes back to those who come back, over one loop and several, from
+//! memory and from the store, with a checker that knows every message.
+//!
+//! `THRONG_FULL=1` makes the runs with `kill -9` long.
+#![cfg(feature = "cli")]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../engine/running.rs"]
+mod running;
+
+mod checker;
+mod durable;
+mod faults;
+mod killing;
+mod order;
+mod paging;
+mod place;
+mod planted;
+mod recovery;
