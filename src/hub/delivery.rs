@@ -201,5 +201,10 @@ pub(super) fn every() -> Vec<String> {
         Delivery::Error { id, code: "gone", content: "it is gone", retry_after_ms: Some(1) },
         Delivery::Heartbeat { seq: id, timestamp: id, lost: Some(1) },
     ];
-    every.iter().map(|one| serde_json::to_string(one).unwrap()).collect()
+    let frame = crate::net::SharedFrame::new(crate::net::Message::text("{}"));
+    let kept = Kept { offset: 1, timestamp, frame };
+    let mut buffer = Vec::new();
+    let page = Delivery::ok(id, room, None).encode_with(&mut buffer, &[kept]).to_vec();
+    let page = String::from_utf8(page).unwrap();
+    every.iter().map(|one| serde_json::to_string(one).unwrap()).chain([page]).collect()
 }
