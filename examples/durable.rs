@@ -1,5 +1,5 @@
-//! How fast durable rooms are: publishers that wait for their `ok`, each with a window of messages and
-//! a room of its own, so that nothing but the store is measured.
+//! How fast durable rooms are: publishers that wait for their `ok`, each with a window of messages
+//! and a room of its own, so that nothing but the store is measured.
 //!
 //!     throng serve --durable 'd.*' --history-db FILE
 //!     cargo run --release --example durable -- ws://127.0.0.1:8080/ws PUBLISHERS WINDOW MESSAGES

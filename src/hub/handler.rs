@@ -563,6 +563,12 @@ impl<P: Platform> Handler<P> for Hub {
 
     fn mail(&mut self, peers: &mut Peers<Session, P>, mail: Mail) {
         self.receive(peers, mail.0);
+        self.keep_telling(peers);
+    }
+
+    fn wake(&mut self, peers: &mut Peers<Session, P>) {
+        self.others.catch_up();
+        self.keep_telling(peers);
     }
 
     fn has_work(&self) -> bool {

@@ -84,8 +84,12 @@ impl Outbox {
 
     /// Whether some loop has yet to hear of something.
     pub(super) fn has_untold(&self) -> bool {
-        let is_late = self.late.iter().any(|late| !late.is_empty());
-        is_late || self.untold.iter().any(|untold| !untold.is_empty())
+        self.is_late() || self.untold.iter().any(|untold| !untold.is_empty())
+    }
+
+    /// Whether something that has its order waits for some loop.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.iter().any(|late| !late.is_empty())
     }
 
     /// How many loops there are.

@@ -7,6 +7,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -18,6 +19,9 @@ use super::history::{Done, Epoch, Kept, Op, Position, What};
 use super::mail::{Letter, To};
 use super::wire::Wire;
 use crate::net::{ConnectionId, Peers, Platform};
+
+/// How soon a loop that took no mail is tried again.
+const LATE_PAUSE: Duration = Duration::from_millis(5);
 
 /// A member, as other loops know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +249,13 @@ impl Hub {
             }
             Ok(_) => {}
             Err(fault) => self.refuse(peers, origin.member, id, fault),
+        }
+    }
+
+    /// Tries again soon where a loop has yet to take what it is to hear in order.
+    pub(super) fn keep_telling<P: Platform>(&self, peers: &mut Peers<Session, P>) {
+        if self.others.is_late() {
+            peers.wake_at(peers.now() + LATE_PAUSE);
         }
     }
 

@@ -209,7 +209,7 @@ fn commands_are_answered_alike() {
 fn are_alike(place: &Place, rows: Vec<(Value, Command)>) {
     for (command, twin) in rows {
         let mut ann = place.person("/ws?name=ann");
-        let mut other = Twin::enter(&place, "/ws?name=ann");
+        let mut other = Twin::enter(place, "/ws?name=ann");
         let answer = ann.ask(&command.to_string());
         drop(ann);
         place.wait_for("a", 0);
@@ -413,12 +413,8 @@ fn the_published_schema_is_that_of_the_hub() {
             let bytes = only.encode_to_vec();
             assert_eq!(twin(&bytes), bytes, "{name}.{}", field.name());
             // The default is told from what is not there, but for the type and lists.
-            assert_eq!(
-                field.supports_presence(),
-                field.name() != "type" && !field.is_list(),
-                "{name}.{}",
-                field.name()
-            );
+            let is_told = field.name() != "type" && !field.is_list();
+            assert_eq!(field.supports_presence(), is_told, "{name}.{}", field.name());
         }
     };
     check("throng.v1.Command", &|bytes| Command::decode(bytes).expect("ours").encode_to_vec());
