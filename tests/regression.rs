@@ -79,7 +79,7 @@ fn read_of_type(client: &mut RawClient, wanted: &str) -> Value {
 /// then owed a place in it that no longer existed: a panic, or somebody else's bytes.
 #[test]
 fn a_message_of_a_mebibyte_reaches_every_member() {
-    let server = Server::serve(&[]);
+    let server = Server::serve(&["--max-message", "4194304"]);
     let mut clients: Vec<_> =
         (0..3).map(|n| RawClient::open(&server, &format!("/ws?room=r&name=n{n}"))).collect();
     let content = "x".repeat(2 << 20);
@@ -328,7 +328,7 @@ fn a_server_that_stops_says_so_to_a_handshake_under_way() {
 /// A value of JSON was kept as a tree, sixteen times the size of its text and more.
 #[test]
 fn content_is_not_taken_apart() {
-    let server = Server::serve(&[]);
+    let server = Server::serve(&["--max-message", "67108864"]);
     let mut client = RawClient::open(&server, "/ws?room=r");
     client.read_text();
     let before = server.rss_kb();

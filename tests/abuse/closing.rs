@@ -56,7 +56,7 @@ fn leave_at_every_stage(server: &Server, rounds: usize, leave: impl Fn(RawClient
 
 #[test]
 fn a12_reset_at_every_stage() {
-    let server = Server::serve(&[]);
+    let server = Server::serve(&["--max-message", "1048576"]);
     let mut watch = Watch::over(&server);
     leave_at_every_stage(&server, 10, RawClient::reset);
     watch.is_settled(&server);
@@ -66,7 +66,7 @@ fn a12_reset_at_every_stage() {
 
 #[test]
 fn a12_close_at_every_stage() {
-    let server = Server::serve(&[]);
+    let server = Server::serve(&["--max-message", "1048576"]);
     let mut watch = Watch::over(&server);
     leave_at_every_stage(&server, 10, drop);
     watch.is_settled(&server);
@@ -75,7 +75,14 @@ fn a12_close_at_every_stage() {
 
 #[test]
 fn a12_half_close_at_every_stage() {
-    let server = Server::serve(&["--close-timeout", "1", "--handshake-timeout", "2"]);
+    let server = Server::serve(&[
+        "--max-message",
+        "1048576",
+        "--close-timeout",
+        "1",
+        "--handshake-timeout",
+        "2",
+    ]);
     let mut watch = Watch::over(&server);
     leave_at_every_stage(&server, 2, |mut client| {
         client.half_close();

@@ -205,7 +205,14 @@ fn a7_a_head_byte_for_byte_costs_no_more_than_its_bytes() {
 
 #[test]
 fn a7_pipelined_requests_that_are_never_read() {
-    let server = Server::serve(&["--write-timeout", "3", "--close-timeout", "1"]);
+    let server = Server::serve(&[
+        "--max-message",
+        "1048576",
+        "--write-timeout",
+        "3",
+        "--close-timeout",
+        "1",
+    ]);
     let mut watch = Watch::over(&server);
     let requests = get("/").repeat(100);
     let mut clients = Vec::new();

@@ -46,7 +46,14 @@ fn a6_one_large_answer_that_is_never_read() {
 
 #[test]
 fn a6_a_stalled_member_of_a_busy_room() {
-    let server = Server::serve(&["--write-timeout", "2", "--close-timeout", "1"]);
+    let server = Server::serve(&[
+        "--max-message",
+        "1048576",
+        "--write-timeout",
+        "2",
+        "--close-timeout",
+        "1",
+    ]);
     let mut watch = Watch::over(&server);
     let mut stalled = RawClient::open_narrow(&server, "/ws?room=busy&name=stalled");
     stalled.read_text();

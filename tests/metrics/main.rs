@@ -267,7 +267,10 @@ fn refusals_are_logged_as_json_and_a_crowd_of_them_is_summed_up() {
 /// The dashboard and the alert rules ask for nothing that is not there.
 #[test]
 fn what_the_documents_ask_for_is_shown() {
-    let server = Server::serve(&["--handshake-rate-total", "1000"]);
+    let store = std::env::temp_dir().join(format!("throng-metrics-{}.db", std::process::id()));
+    let path = store.to_str().expect("UTF-8");
+    let flags = ["--handshake-rate-total", "1000", "--durable", "kept", "--history-db", path];
+    let server = Server::serve(&flags);
     let mut refused = RawClient::connect(&server);
     refused.send(Upgrade::new("/nowhere").bytes());
     refused.expect_refusal(&[404]);
@@ -296,5 +299,9 @@ fn what_the_documents_ask_for_is_shown() {
         assert!(names.len() > 4, "{path} asks for nothing");
         let unknown: Vec<_> = names.into_iter().filter(|name| !is_shown(name)).collect();
         assert!(unknown.is_empty(), "{path}: {unknown:?}");
+    }
+    drop(server);
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{path}{end}"));
     }
 }

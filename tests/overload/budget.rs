@@ -27,7 +27,10 @@ fn limits_that_come_to_more_than_the_budget_are_refused_with_the_arithmetic() {
         let error = String::from_utf8(output.stderr).expect("text");
         assert!(!output.status.success(), "{flags:?}: {error}");
         assert_eq!(output.stdout, b"", "it does not listen: {flags:?}");
-        assert!(error.contains("throng: the limits come to "), "{flags:?}: {error}");
+        assert!(
+            error.contains("throng: --memory-budget: the limits come to "),
+            "{flags:?}: {error}"
+        );
         assert!(error.contains(words), "{flags:?}: {error}");
         assert!(error.contains("lower a limit"), "{flags:?}: {error}");
     }
