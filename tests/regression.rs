@@ -328,7 +328,7 @@ fn a_server_that_stops_says_so_to_a_handshake_under_way() {
 /// A value of JSON was kept as a tree, sixteen times the size of its text and more.
 #[test]
 fn content_is_not_taken_apart() {
-    let server = Server::serve(&["--max-message", "67108864"]);
+    let server = Server::serve(&["--max-message", "67108864", "--history-messages", "0"]);
     let mut client = RawClient::open(&server, "/ws?room=r");
     client.read_text();
     let before = server.rss_kb();
