@@ -52,7 +52,8 @@ impl Play {
         let world: Shared = Rc::default();
         let mailbox: Mailbox<Mail> = Mailbox::new(64, world.borrow().waker());
         let mailboxes: Mailboxes<Mail> = Arc::from([mailbox.clone()]);
-        let config = Config { rooms_max: 3, presence_max: 2, faults_per_minute_max: 20 };
+        let (rooms_max, presence_max, faults_per_minute_max) = (3, 2, 20);
+        let config = Config { rooms_max, presence_max, faults_per_minute_max, ..Config::default() };
         let hub = EventLoop::new(
             net::Config::default(),
             Hub::with_config(0, mailboxes, config),
