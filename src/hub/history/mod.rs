@@ -1,7 +1,7 @@
 //! What was said in a room, for those who come back.
 //!
 //! Owns the rules (which room keeps what), the places of messages, the logs in memory, and the
-//! store of durable rooms with its thread. Never delivers: the [sequencer](super::sequencer) does.
+//! store of durable rooms with its thread. Never delivers: the sequencer does.
 //!
 //! ```
 //! use std::time::Duration;
