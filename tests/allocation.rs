@@ -66,7 +66,7 @@ impl Bench {
             ids: Vec::with_capacity(1000),
             frame: SharedFrame::new(Message::text(&text)),
         };
-        let poll = OsPoll::new(vec![listener]).unwrap();
+        let poll = OsPoll::new(vec![listener.into()]).unwrap();
         let mailbox = Mailbox::new(1, || {});
         let (clock, random) = (OsClock::default(), OsRandom::default());
         let event_loop = EventLoop::new(Config::default(), program, mailbox, poll, clock, random);

@@ -15,4 +15,12 @@ impl<P: Platform> Handler<P> for Echo {
         // A peer that is gone, or reads too slowly, is told by its close.
         let _ = peers.send(from, message);
     }
+
+    fn pack(&mut self, _: &Peers<(), P>, _: ConnectionId) -> Option<Vec<u8>> {
+        Some(Vec::new())
+    }
+
+    fn unpack(&mut self, _: &mut Peers<(), P>, _: ConnectionId, _: &[u8]) -> Option<()> {
+        Some(())
+    }
 }

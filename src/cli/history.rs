@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use throng::hub::Dedup;
 use throng::hub::auth::Pattern;
 use throng::hub::history::{History, Keep, Keeper, KeeperLimits, Rule, SqliteStore};
+use throng::hub::overload::Bound;
 
 use super::options::seconds;
 
@@ -33,6 +35,15 @@ pub struct HistoryOptions {
     /// What all histories may take in memory, in bytes.
     #[arg(long, value_name = "BYTES", help_heading = "History", default_value_t = 64 << 20)]
     history_bytes: usize,
+    /// How long a message is known by its `message_id`, in seconds: of one that comes again within
+    /// that time nothing is published, and the answer is that of the first.
+    #[arg(long, value_name = "S", help_heading = "History", default_value = "300",
+          value_parser = seconds)]
+    dedup_window: Duration,
+    /// Most messages that are known so at once; past it, the oldest are forgotten. 0 is none.
+    #[arg(long, value_name = "N", help_heading = "History", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(..=10_000_000))]
+    dedup_messages: u32,
 }
 
 impl HistoryOptions {
@@ -46,17 +57,50 @@ impl HistoryOptions {
         History { rules, otherwise, bytes_max: self.history_bytes }
     }
 
-    /// The store, where there are durable rooms.
-    pub fn keeper(&self) -> io::Result<Option<Keeper>> {
-        if self.durable.is_empty() {
-            return Ok(None);
-        }
-        if self.history_db.as_os_str() == "off" || self.history_messages == 0 {
+    /// Whether there is a file.
+    pub fn has_file(&self) -> bool {
+        self.history_db.as_os_str() != "off"
+    }
+
+    /// Whether there are durable rooms.
+    pub fn has_durable(&self) -> bool {
+        !self.durable.is_empty()
+    }
+
+    /// What all of it may take in memory, with the outbox of a sink if there is one.
+    pub fn bounds(&self, has_sink: bool, message_bytes_max: u64) -> impl Iterator<Item = Bound> {
+        let store = (self.has_durable() || has_sink).then(KeeperLimits::default);
+        let store = store.map(|limits| limits.bound(message_bytes_max));
+        [self.history().bound(), self.dedup().bound()].into_iter().chain(store)
+    }
+
+    /// Within what a message that comes again is known.
+    pub fn dedup(&self) -> Dedup {
+        Dedup { window: self.dedup_window, messages_max: self.dedup_messages as usize }
+    }
+
+    /// The store, where there are durable rooms and no broker keeps what is said there, or where
+    /// the events of a sink wait in it.
+    pub fn keeper(&self, has_broker: bool, has_sink: bool) -> io::Result<Option<Keeper>> {
+        let is_off = !self.has_file() && !has_broker;
+        if self.has_durable() && (is_off || self.history_messages == 0) {
             let needs = "--durable needs a --history-db, and --history-messages above 0";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, needs));
         }
+        if !has_sink && (has_broker || !self.has_durable()) {
+            return Ok(None);
+        }
         let path = self.history_db.clone();
-        let open = move || SqliteStore::open(&path);
+        let mut is_said = false;
+        let open = move || {
+            let opened = SqliteStore::open(&path);
+            if let (Err(error), false) = (&opened, is_said) {
+                let (path, words) = (path.display(), "see to the file, its folder and its owner");
+                tracing::error!(%path, %error, "--history-db: {words}; it is tried every second");
+            }
+            is_said = opened.is_err();
+            opened
+        };
         Keeper::start(self.history(), KeeperLimits::default(), open).map(Some)
     }
 }
@@ -85,12 +129,19 @@ mod tests {
         assert_eq!((keep.messages_max, keep.age), (7, Duration::from_millis(1500)));
         assert!(keep.is_durable && !history.keep("b").is_durable);
         assert_eq!(options("").history(), History::default());
+        assert_eq!(options("").dedup(), Dedup::default());
+        let dedup = options("--dedup-window 0.5 --dedup-messages 7").dedup();
+        assert_eq!((dedup.window, dedup.messages_max), (Duration::from_millis(500), 7));
     }
 
     #[test]
     fn a_durable_room_needs_a_file() {
-        assert!(options("--durable a --history-db off").keeper().is_err());
-        assert!(options("--durable a --history-messages 0").keeper().is_err());
-        assert!(options("--history-db off").keeper().is_ok_and(|keeper| keeper.is_none()));
+        let keeper = |flags, has_broker| options(flags).keeper(has_broker, false);
+        assert!(keeper("--durable a --history-db off", false).is_err());
+        assert!(keeper("--durable a --history-messages 0", false).is_err());
+        assert!(keeper("--history-db off", false).is_ok_and(|keeper| keeper.is_none()));
+        // A broker keeps it in place of the file.
+        assert!(keeper("--durable a", true).is_ok_and(|keeper| keeper.is_none()));
+        assert!(keeper("--durable a --history-messages 0", true).is_err());
     }
 }

@@ -66,7 +66,7 @@ pub fn filter(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("must be off, error, warn, info, debug or trace, or a list such as \
-             info,throng::net=debug"
+             info,throng::connections=debug"
             .into())
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! Owns the commands. Uses only what the library offers to everyone.
 
+mod broker;
 mod check;
 mod connect;
 mod echo;
 mod history;
+mod life;
 mod load;
 mod log;
 mod options;
 mod overload;
+mod privileges;
 mod reload;
 mod serve;
+mod services;
 mod serving;
+mod sessions;
 mod settings;
+mod sink;
 mod tls;
 mod token;
 
@@ -69,8 +75,12 @@ pub fn run() -> io::Result<()> {
         Command::Serve(_) => Ok(()),
         Command::Check(options) => check::run(&options, &program),
         Command::Echo(options) => {
-            let tls = options.tls.setup()?;
-            serving::run(&options, tls.as_ref(), |_, _| echo::Echo)
+            let tls = &options.tls;
+            let acceptor = tls.acceptor().map_err(|misfit| io::Error::other(misfit.words))?;
+            let files: Vec<_> = tls.files().collect();
+            let server = serving::listen(&options, options.config(), &files)?;
+            let setup = acceptor.map(|acceptor| tls.serve(&acceptor)).transpose()?;
+            serving::run(server, setup.as_ref(), |_, _| echo::Echo)
         }
         Command::Connect(options) => connect::run(&options),
         Command::Load(options) => load::run(&options),

@@ -3,6 +3,8 @@
 //! Owns their names, units and defaults, and how they become the engine's limits.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -10,6 +12,9 @@ use throng::extension::{self, Mode};
 use throng::net::Config;
 
 use super::tls::TlsOptions;
+
+/// Connections of a loop where nothing is said.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// The windows that zlib can deflate with, in bits.
 const WINDOW_BITS: RangeInclusive<i64> = 9..=15;
@@ -24,12 +29,51 @@ pub enum LogFormat {
     Json,
 }
 
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMode(pub u32);
+
+impl FromStr for FileMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+        mode.map(Self).ok_or("must be a mode in octal, such as 660")
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// An address and a port.
+    Tcp(&'a str),
+    /// The path of a Unix socket.
+    Unix(&'a Path),
+}
+
+impl<'a> Place<'a> {
+    /// The place that a text names.
+    pub fn of(text: &'a str) -> Self {
+        match text.strip_prefix("unix:") {
+            Some(path) => Self::Unix(Path::new(path)),
+            None => Self::Tcp(text),
+        }
+    }
+}
+
 /// Options of every command that serves.
 #[derive(Debug, Args)]
 pub struct ServerOptions {
-    /// Address to listen on; port 0 takes a free one. May be given more than once.
+    /// Address to listen on; port 0 takes a free one, unix:PATH is a Unix socket. May be given more
+    /// than once.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: Vec<String>,
+    /// Mode of the files of Unix sockets, in octal: who may write may connect.
+    #[arg(long, value_name = "MODE", default_value = "660")]
+    pub unix_mode: FileMode,
+    /// User to become when all addresses are bound and the files of keys are read; needs root.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// Number of loops, each on a thread of its own with a listener of its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = 1..=1024)]
     pub loops: i64,
@@ -48,9 +92,9 @@ pub struct ServerOptions {
     /// Most fragments of a message; one more gets Close 1009.
     #[arg(long, value_name = "N", default_value_t = 1 << 17)]
     max_fragments: u32,
-    /// Most connections of a loop; one more gets 503.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    max_connections: usize,
+    /// Most connections of a loop, and of `throng serve` over all its loops; one more gets 503.
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_MAX)]
+    pub max_connections: usize,
     /// What a peer may be owed, in bytes, before it gets Close 1008 for reading too slowly.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     backlog_bytes: usize,
@@ -85,12 +129,21 @@ pub struct ServerOptions {
     /// Lines of text for people, or one JSON object a line for programs, on standard error.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// How long peers may take to leave when the server stops, in seconds.
+    /// Over how long peers are asked to leave when the server stops, in seconds.
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     drain: Duration,
+    /// So many peers of a loop at least are asked to leave a second: a few take no whole --drain.
+    #[arg(long, value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    drain_rate: u32,
 }
 
 impl ServerOptions {
+    /// Where to listen, in the order in which it was said.
+    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        self.listen.iter().map(|text| Place::of(text))
+    }
+
     pub fn config(&self) -> Config {
         let mut config = Config {
             connections_max: self.max_connections,
@@ -101,6 +154,7 @@ impl ServerOptions {
             close_timeout: self.close_timeout,
             write_timeout: self.write_timeout,
             drain_timeout: self.drain,
+            drain_rate_min: self.drain_rate,
             ..Config::default()
         };
         config.deflate = extension::Config {
@@ -159,6 +213,15 @@ mod tests {
     fn each_loop_has_its_part_of_the_budget() {
         for (flags, part) in [("", 64 << 20), ("--loops 4", 16 << 20)] {
             assert_eq!(config(flags).expect("good flags").deflate_budget_bytes, part);
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        let mode = |text: &str| text.parse::<FileMode>();
+        assert_eq!([mode("660"), mode("0600")], [Ok(FileMode(0o660)), Ok(FileMode(0o600))]);
+        for bad in ["", "888", "1777", "rw", "0o660", "-1"] {
+            assert!(mode(bad).is_err(), "{bad}");
         }
     }
 

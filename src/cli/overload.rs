@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use throng::hub::auth::{Pattern, Priority};
-use throng::hub::overload::{self, Budget, Guard, RoomRules, Server};
+use throng::hub::overload::{self, Bound, Budget, Guard, RoomRules, Server};
 use throng::net::{BacklogPolicy, Config};
 
 use super::settings::Misfit;
@@ -52,6 +52,8 @@ pub struct Wanted {
     pub rooms_max: usize,
     pub takes_tokens: bool,
     pub speaks_tls: bool,
+    /// What has a bound of its own.
+    pub others: Vec<Bound>,
 }
 
 impl OverloadOptions {
@@ -68,8 +70,8 @@ impl OverloadOptions {
         engine.backlogs_bytes_max = limit(self.backlogs_bytes);
         engine.partial_bytes_max = limit(self.partial_bytes);
         if let Some(bytes) = self.memory_budget {
-            let Wanted { loops, rooms_max, takes_tokens, speaks_tls } = *wanted;
-            let server = Server { loops, engine, rooms_max, takes_tokens, speaks_tls };
+            let Wanted { loops, rooms_max, takes_tokens, speaks_tls, ref others } = *wanted;
+            let server = Server { loops, engine, rooms_max, takes_tokens, speaks_tls, others };
             let budget =
                 Budget::new(bytes, &server).map_err(|error| Misfit::new("memory_budget", error))?;
             tracing::info!("{budget}");
@@ -78,21 +80,20 @@ impl OverloadOptions {
         Ok(())
     }
 
-    /// Has the level watched where that was asked for, by the limits that were settled.
+    /// Has the pressure watched, by the limits that were settled, and the level where that was
+    /// asked for.
     ///
     /// # Errors
     /// What the system says of a thread.
     pub fn guard(&self, engine: &Config) -> io::Result<Arc<Guard>> {
         let guard = Arc::<Guard>::default();
-        if self.degrade || self.memory_budget.is_some() {
-            let limits = overload::Limits {
-                memory_bytes: self.memory_budget.unwrap_or(u64::MAX),
-                backlogs_bytes: no_limit(engine.backlogs_bytes_max),
-                partial_bytes: no_limit(engine.partial_bytes_max),
-                mail: engine.mailbox_max as u64,
-            };
-            overload::watch(&guard, limits)?;
-        }
+        let limits = overload::Limits {
+            memory_bytes: self.memory_budget.unwrap_or(u64::MAX),
+            backlogs_bytes: no_limit(engine.backlogs_bytes_max),
+            partial_bytes: no_limit(engine.partial_bytes_max),
+            mail: engine.mailbox_max as u64,
+        };
+        overload::watch(&guard, limits, self.degrade || self.memory_budget.is_some())?;
         Ok(guard)
     }
 }

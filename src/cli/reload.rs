@@ -14,6 +14,7 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 use throng::hub::{Control, Door};
 
+use super::life::manager;
 use super::log::Log;
 use super::serve::CHANGEABLE;
 use super::settings::{Faults, Loaded, Sources};
@@ -43,7 +44,9 @@ impl Reloading {
         let mut signals = Signals::new([SIGHUP])?;
         thread::Builder::new().name("settings".into()).spawn(move || {
             for _ in signals.forever() {
+                manager::reloading();
                 self.reload();
+                manager::ready();
             }
         })?;
         Ok(())

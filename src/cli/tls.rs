@@ -3,7 +3,7 @@
 //! Owns their names, and how they become the library's setup.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,10 +41,10 @@ pub struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Reads the files and watches them; `None` where TLS is not asked for.
-    pub fn setup(&self) -> io::Result<Option<TlsSetup>> {
-        let acceptor = self.acceptor().map_err(|misfit| io::Error::other(misfit.words))?;
-        acceptor.map(|acceptor| self.serve(&acceptor)).transpose()
+    /// The files, which are read again when they change.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let files = self.tls_cert.iter().chain(&self.tls_key).chain(&self.tls_client_ca);
+        files.map(PathBuf::as_path)
     }
 
     /// Watches the files of this.

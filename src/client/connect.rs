@@ -4,12 +4,16 @@
 //! origin than the one they were set for.
 
 use std::borrow::Cow;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::blocking::{Client, Times};
 use super::compression::Compression;
+use super::connecting::Turn;
 use super::deadline::Deadline;
 use super::opening::{self, Limits, Opening};
+use super::transport::Transport;
 use super::{Answer, ClientError, Proxy, ProxyError, Url, UrlError, dial, masks};
 use crate::extension::{self, Mode};
 use crate::handshake::ClientRequest;
@@ -41,6 +45,8 @@ const CREDENTIALS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"
 pub struct Connect {
     url: Result<Url, UrlError>,
     proxy: Option<Result<Proxy, ProxyError>>,
+    #[cfg(unix)]
+    unix: Option<PathBuf>,
     headers: Headers,
     subprotocols: Vec<Cow<'static, str>>,
     redirects_max: u32,
@@ -70,6 +76,8 @@ impl Connect {
         Self {
             url: Url::parse(url),
             proxy: None,
+            #[cfg(unix)]
+            unix: None,
             headers: Headers(Vec::new()),
             subprotocols: Vec::new(),
             redirects_max: 0,
@@ -107,6 +115,15 @@ impl Connect {
     #[must_use]
     pub fn proxy(mut self, url: &str) -> Self {
         self.proxy = Some(Proxy::parse(url));
+        self
+    }
+
+    /// Connects to the Unix socket at this path, wherever the URL leads: that says what is asked of
+    /// the server there.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.unix = Some(path.into());
         self
     }
 
@@ -227,7 +244,6 @@ impl Connect {
         with_credentials: bool,
         deadline: Deadline,
     ) -> Result<Result<Client, Answer>, ClientError> {
-        let proxy = self.proxy.clone().transpose()?;
         let request = self.request(url, with_credentials)?;
         #[cfg(not(feature = "tls"))]
         if url.is_secure() {
@@ -235,7 +251,7 @@ impl Connect {
         }
         #[cfg(feature = "tls")]
         let connector = url.is_secure().then(|| self.connector()).transpose()?;
-        let (mut transport, turn) = dial::dial(url, proxy.as_ref(), &self.limits, deadline)?;
+        let (mut transport, turn) = self.dial(url, deadline)?;
         #[cfg(feature = "tls")]
         if let Some(connector) = connector {
             transport.secure(&connector, url.host(), deadline)?;
@@ -255,6 +271,15 @@ impl Connect {
                 Ok(Ok(Client::new(transport, opened, settings, times, compression)))
             }
         }
+    }
+
+    fn dial(&self, url: &Url, deadline: Deadline) -> Result<(Transport, Turn), ClientError> {
+        let proxy = self.proxy.clone().transpose()?;
+        #[cfg(unix)]
+        if let Some(path) = &self.unix {
+            return dial::dial_unix(path, deadline);
+        }
+        dial::dial(url, proxy.as_ref(), &self.limits, deadline)
     }
 
     /// Whom to trust: whom the system trusts, where nothing else was said.

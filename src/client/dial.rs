@@ -1,9 +1,15 @@
 //! From a URL to a connected socket.
 //!
-//! Owns the addresses of a name and the way through a proxy. Never speaks to the server.
+//! Owns the addresses of a name, the way through a proxy and that to a Unix socket. Never speaks to
+//! the server.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::path::Path;
+
+#[cfg(unix)]
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::connecting::{Remote, Turn};
 use super::deadline::Deadline;
@@ -33,6 +39,27 @@ pub(super) fn dial(
         })?;
     open_tunnel(&mut transport, proxy.request(url).as_bytes(), limits, deadline)?;
     Ok((transport, turn))
+}
+
+/// Connects to the Unix socket at `path`.
+#[cfg(unix)]
+pub(super) fn dial_unix(path: &Path, deadline: Deadline) -> Result<(Transport, Turn), ClientError> {
+    let name = format!("unix:{}", path.display());
+    let turn = Turn::wait(Remote::Name(name.clone()), deadline)?;
+    let left = deadline.left().map_err(|_| ClientError::Timeout(Step::Connect))?;
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_write_timeout(left)?; // for the connect too: it waits for room in the queue
+        socket.connect(&SockAddr::unix(path)?)?;
+        Transport::of(socket.into())
+    };
+    match connect() {
+        Ok(transport) => Ok((transport, turn)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(ClientError::Timeout(Step::Connect))
+        }
+        Err(error) => Err(ClientError::Connect { host: name, error }),
+    }
 }
 
 /// What came of one address, and what is kept with a connection.

@@ -37,6 +37,11 @@ pub(super) struct Wire {
 impl Transport {
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        Self::of(stream)
+    }
+
+    /// Over a socket that may be a Unix one, which has the same calls.
+    pub(super) fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
         Ok(Self {

@@ -40,6 +40,18 @@ impl Direction {
         Self::new(params.client_max_window_bits(), !params.client_no_context_takeover())
     }
 
+    /// The byte, for another process of this version.
+    #[cfg(feature = "hub")]
+    pub(crate) const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    /// The direction that [`to_bits`](Self::to_bits) gave.
+    #[cfg(feature = "hub")]
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// The same, with a mark that the contexts of the connection are counted.
     pub const fn counted(self) -> Self {
         Self(self.0 | COUNTED)

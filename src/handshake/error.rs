@@ -80,7 +80,8 @@ impl HandshakeError {
     /// demands: Allow with 405 (RFC 9110, section 15.5.6), Upgrade with 426 (section 15.5.22), and
     /// the version that the server speaks (RFC 6455, section 4.4).
     pub fn response(self) -> Response {
-        let response = Response::text(self.status(), format!("{self}\n")).close();
+        let words = self.to_string();
+        let response = Response::text(self.status(), format!("{words}\n")).because(words).close();
         match self.status() {
             405 => response.header("Allow", "GET"),
             426 => response.header("Upgrade", "websocket").header("Sec-WebSocket-Version", VERSION),

@@ -104,7 +104,8 @@ impl HttpError {
 
     /// The answer: plain text that names the fault, and `Connection: close`.
     pub fn response(self) -> Response {
-        Response::text(self.status(), format!("{self}\n")).close()
+        let words = self.to_string();
+        Response::text(self.status(), format!("{words}\n")).because(words).close()
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Response {
     close: bool,
     headers: HeaderLines,
     body: Cow<'static, [u8]>,
+    cause: Option<Cow<'static, str>>,
 }
 
 /// What the request says about how its response is written.
@@ -53,7 +54,8 @@ impl Response {
     /// A response without headers and body. The status has three digits.
     pub const fn new(status: u16) -> Self {
         debug_assert!(status >= 100 && status <= 999);
-        Self { status, close: false, headers: HeaderLines::new(), body: Cow::Borrowed(&[]) }
+        let body = Cow::Borrowed([].as_slice());
+        Self { status, close: false, headers: HeaderLines::new(), body, cause: None }
     }
 
     /// A response with a plain text body.
@@ -98,6 +100,18 @@ impl Response {
     pub const fn close(mut self) -> Self {
         self.close = true;
         self
+    }
+
+    /// Says why, for the log: it is never sent.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Why, as the log says it.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// The status code.

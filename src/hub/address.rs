@@ -3,7 +3,7 @@
 //! Owns which proxies are trusted, and the walk through what they say. Never believes a header
 //! field of anybody else: whoever may connect can write one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -28,9 +28,10 @@ use crate::http::fields::tokens;
 /// let request = Request::parse(head, &mut slots, &HeadLimits::default())?;
 ///
 /// let proxies = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]);
-/// let client = |peer: [u8; 4]| proxies.client(peer.into(), &request).ip.to_string();
-/// assert_eq!(client([10, 0, 0, 1]), "192.0.2.7");
-/// assert_eq!(client([203, 0, 113, 9]), "203.0.113.9"); // nobody we know: it speaks for itself
+/// let client = |peer: [u8; 4]| proxies.client(Some(peer.into()), &request).ip;
+/// assert_eq!(client([10, 0, 0, 1]), Some([192, 0, 2, 7].into()));
+/// // Nobody we know: it speaks for itself.
+/// assert_eq!(client([203, 0, 113, 9]), Some([203, 0, 113, 9].into()));
 /// # Ok::<(), throng::http::HttpError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -52,9 +53,16 @@ pub enum Believed {
     Forwarded,
 }
 
-/// An address or a network of trusted proxies: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
+/// An address or a network of trusted proxies: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`; or
+/// `unix`, who comes by a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrustedNetwork(IpNet);
+pub struct TrustedNetwork(Network);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    Ip(IpNet),
+    Unix,
+}
 
 /// Text that names no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,16 +72,28 @@ pub struct NotANetwork(String);
 /// Who a request is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address; an IPv4 address never stands as IPv6.
-    pub ip: IpAddr,
+    /// Its address; an IPv4 address never stands as IPv6. Who comes by a Unix socket has none,
+    /// unless a proxy there is trusted and names one.
+    pub ip: Option<IpAddr>,
     /// Whether it came to the proxy over TLS, where a trusted one says so.
     pub is_secure: Option<bool>,
+}
+
+impl Client {
+    /// The address that limits go by. Those by a Unix socket whom no proxy names are one client, as
+    /// all are who share an address: they have 0.0.0.0, which no packet comes from.
+    pub fn counted_as(&self) -> IpAddr {
+        self.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
 }
 
 impl FromStr for TrustedNetwork {
     type Err = NotANetwork;
 
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        if text == "unix" {
+            return Ok(Self(Network::Unix));
+        }
         let network = match text.parse::<IpAddr>() {
             Ok(ip) => Ok(IpNet::from(ip.to_canonical())),
             Err(_) => text.parse::<IpNet>(),
@@ -86,7 +106,7 @@ impl FromStr for TrustedNetwork {
             }
             (IpAddr::V4(_) | IpAddr::V6(_), _) => network,
         };
-        Ok(Self(network.trunc()))
+        Ok(Self(Network::Ip(network.trunc())))
     }
 }
 
@@ -103,18 +123,33 @@ impl TrustedProxies {
         self
     }
 
+    /// Whether nobody is.
+    pub const fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
     /// Whether somebody at this address is believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        self.networks.iter().any(|network| network.0.contains(&ip))
+        self.networks.iter().any(|network| match network.0 {
+            Network::Ip(network) => network.contains(&ip),
+            Network::Unix => false,
+        })
     }
 
-    /// Who a request is from that came from `peer`, as [`net::Request::remote_addr`] says.
+    /// Whether somebody by a Unix socket is believed.
+    pub fn trusts_unix(&self) -> bool {
+        self.networks.iter().any(|network| network.0 == Network::Unix)
+    }
+
+    /// Who a request is from that came from `peer`, as [`net::Request::remote_addr`] says; or from
+    /// none, by a Unix socket ([`net::Request::is_unix`]).
     ///
     /// [`net::Request::remote_addr`]: crate::net::Request::remote_addr
-    pub fn client(&self, peer: IpAddr, head: &Request<'_>) -> Client {
-        let peer = Client { ip: peer.to_canonical(), is_secure: None };
-        if !self.trusts(peer.ip) {
+    /// [`net::Request::is_unix`]: crate::net::Request::is_unix
+    pub fn client(&self, peer: Option<IpAddr>, head: &Request<'_>) -> Client {
+        let peer = Client { ip: peer.map(|ip| ip.to_canonical()), is_secure: None };
+        if !peer.ip.map_or_else(|| self.trusts_unix(), |ip| self.trusts(ip)) {
             return peer;
         }
         let has = |name| head.header(name).is_some();
@@ -158,8 +193,9 @@ impl TrustedProxies {
         for element in elements.iter().rev() {
             client.is_secure = element.is_secure.or(client.is_secure);
             let Some(ip) = element.addr else { break };
-            client.ip = ip.to_canonical();
-            if !self.trusts(client.ip) {
+            let ip = ip.to_canonical();
+            client.ip = Some(ip);
+            if !self.trusts(ip) {
                 break;
             }
         }

@@ -15,12 +15,16 @@ fn client(believed: Believed, peer: &str, lines: &[&str]) -> Client {
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let mut slots = HeaderSlots::new();
     let request = Request::parse(head.as_bytes(), &mut slots, &HeadLimits::default()).unwrap();
-    proxies(believed).client(peer.parse().unwrap(), &request)
+    proxies(believed).client(Some(peer.parse().unwrap()), &request)
+}
+
+fn ip(client: Client) -> String {
+    client.ip.map(|ip| ip.to_string()).unwrap_or_default()
 }
 
 fn check(believed: Believed, peer: &str, lines: &[&str], expected: &str) {
     let client = client(believed, peer, lines);
-    assert_eq!(client.ip.to_string(), expected, "{believed:?} {peer} {lines:?}");
+    assert_eq!(ip(client), expected, "{believed:?} {peer} {lines:?}");
 }
 
 /// Rule 20 of the web rules: X-Forwarded-* of trusted proxies only.
@@ -31,7 +35,7 @@ fn who_is_not_trusted_speaks_for_himself() {
             let lines = ["X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https"];
             let lines = [&lines[..], &["Forwarded: for=1.2.3.4;proto=https"]].concat();
             let client = client(believed, peer, &lines);
-            assert_eq!(client, Client { ip: peer.parse().unwrap(), is_secure: None });
+            assert_eq!(client, Client { ip: Some(peer.parse().unwrap()), is_secure: None });
         }
     }
     let nobody = TrustedProxies::default();
@@ -138,7 +142,7 @@ fn where_both_fields_are_there_they_must_agree() {
     let half_a_lie = "Forwarded: for=192.0.2.7;proto=https";
     let lines = [x, "X-Forwarded-Proto: http", half_a_lie];
     let client = client(Believed::Either, "10.0.0.1", &lines);
-    assert_eq!((client.ip.to_string().as_str(), client.is_secure), ("192.0.2.7", None));
+    assert_eq!((ip(client).as_str(), client.is_secure), ("192.0.2.7", None));
 }
 
 #[test]
@@ -163,6 +167,29 @@ fn a_trusted_proxy_says_whether_tls_was_spoken() {
     }
 }
 
+/// Who comes by a Unix socket has no address: a proxy there is trusted by that, or not at all.
+#[test]
+fn by_a_unix_socket_a_trusted_proxy_names_the_client() {
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\
+        X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.2\r\n\r\n";
+    let nameless = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n";
+    let client = |trusted: &[&str], head: &[u8]| {
+        let mut slots = HeaderSlots::new();
+        let request = Request::parse(head, &mut slots, &HeadLimits::default()).unwrap();
+        let networks = trusted.iter().map(|text| text.parse().unwrap());
+        TrustedProxies::new(networks).client(None, &request)
+    };
+    let named = |ip: &str| Client { ip: Some(ip.parse().unwrap()), is_secure: Some(true) };
+    assert_eq!(client(&["unix"], head), named("10.0.0.2"));
+    assert_eq!(client(&["unix", "10.0.0.0/8"], head), named("192.0.2.7"));
+    assert_eq!(client(&["unix"], nameless), Client { ip: None, is_secure: Some(true) });
+    for untrusted in [&["10.0.0.0/8"][..], &["0.0.0.0/0", "::/0"], &[]] {
+        assert_eq!(client(untrusted, head), Client { ip: None, is_secure: None });
+    }
+    let unix = TrustedProxies::new(["unix".parse().unwrap()]);
+    assert!(unix.trusts_unix() && !unix.trusts("127.0.0.1".parse().unwrap()));
+}
+
 #[test]
 fn networks_are_read_and_what_is_none_is_refused() {
     let table = [
@@ -184,7 +211,9 @@ fn networks_are_read_and_what_is_none_is_refused() {
             assert!(proxies.trusts(ip.to_ipv6_mapped().into()), "{network}");
         }
     }
-    for bad in ["", "10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.0/-1", "10.0.0.0/8 ", "*"] {
+    for bad in
+        ["", "Unix", "10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.0/-1", "10.0.0.0/8 ", "*"]
+    {
         let error = bad.parse::<TrustedNetwork>().unwrap_err();
         assert!(error.to_string().starts_with(&format!("{bad:?}")), "{error}");
     }

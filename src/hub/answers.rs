@@ -3,6 +3,7 @@
 //! Owns how a task is carried out on one loop. Never knows what the others say.
 
 use super::auth::{Refusal, Revocation};
+use super::caller::Address;
 use super::delivery::{Delivery, Event};
 use super::handler::{Hub, Session};
 use super::members::Member;
@@ -62,6 +63,7 @@ impl Hub {
             Task::Revoke(revocation) => {
                 Reply { count: self.end_revoked(peers, revocation), ..Reply::default() }
             }
+            Task::Unrevoke(_) => Reply::default(), // nobody comes back by it
         }
     }
 
@@ -85,14 +87,24 @@ impl Hub {
             user: member.name.clone(),
             rooms: rooms.map(|room| (&*room.name).into()).collect(),
             opened_s: member.opened_s,
-            address: peers.remote_addr(member.id),
+            address: self.address(peers, member.id),
             backlog_bytes: peers.backlog_bytes(member.id),
+            node: self.relay.as_ref().map(|relay| relay.node().name().into()),
         }
+    }
+
+    /// Where a connection is from, for who looks.
+    pub(super) fn address<P: Platform>(
+        &self,
+        peers: &Peers<Session, P>,
+        id: ConnectionId,
+    ) -> Option<Address> {
+        Address::of(self.callers.find(id), peers.remote_addr(id))
     }
 
     /// Closes who is here by a token that was revoked, the echoed ones too.
     fn end_revoked<P: Platform>(
-        &self,
+        &mut self,
         peers: &mut Peers<Session, P>,
         revocation: &Revocation,
     ) -> usize {
@@ -103,7 +115,7 @@ impl Hub {
         };
         let ids: Vec<ConnectionId> = peers.ids().filter(is_hit).collect();
         let (code, reason) = Refusal::Revoked.close();
-        ids.iter().filter(|id| peers.close(**id, code, reason).is_ok()).count()
+        ids.iter().filter(|id| self.dismiss(peers, **id, code, reason)).count()
     }
 
     /// Takes all connections of a user out of a room, and tells them too.

@@ -3,12 +3,11 @@
 //! Owns the grammar of commands and what is said of a bad one. Never carries one out.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
-use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use sha1::{Digest, Sha1};
 
 use super::history::{Since, Span};
 use super::json;
@@ -18,6 +17,9 @@ const NAME_BYTES_MAX: usize = 128;
 
 /// The longest id of a command, in bytes as it is written.
 const ID_BYTES_MAX: usize = 64;
+
+/// The longest id of a message, in bytes.
+const MESSAGE_ID_BYTES_MAX: usize = 64;
 
 /// A command, borrowed from its message.
 #[derive(Debug, Deserialize)]
@@ -42,8 +44,17 @@ pub(super) struct Command<'a> {
     /// Of messages of one key the newest matters: see `--room-backlog`.
     #[serde(borrow)]
     pub(super) key: Option<Cow<'a, str>>,
+    /// Tells a message that comes again from a new one.
+    #[serde(borrow)]
+    message_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) token: Option<Cow<'a, str>>,
+    /// What somebody had before.
+    #[serde(borrow)]
+    pub(super) session: Option<Cow<'a, str>>,
+    /// Up to where the rooms of a session are known.
+    #[serde(borrow)]
+    pub(super) rooms: Option<&'a RawValue>,
     #[serde(borrow)]
     since: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -80,6 +91,8 @@ pub(super) enum Kind {
     Heartbeat,
     /// Go on with a new token.
     Refresh,
+    /// Have the rooms again that somebody had before.
+    Resume,
 }
 
 /// What is wrong with a command: a code that stays the same, and words.
@@ -104,7 +117,8 @@ impl Fault {
     /// Whether the sender could have known better. What depends on others is nobody's fault, and
     /// who sends too fast is counted with the messages.
     pub(super) fn is_of_sender(&self) -> bool {
-        let is_ours = [Self::OVERLOADED.code, Self::STORE_UNAVAILABLE.code].contains(&self.code);
+        let ours = [Self::OVERLOADED, Self::STORE_UNAVAILABLE, Self::SINK_FULL, Self::DEGRADED];
+        let is_ours = ours.iter().any(|fault| fault.code == self.code);
         !is_ours && self.retry_after_ms.is_none()
     }
 
@@ -114,6 +128,17 @@ impl Fault {
     /// What must be on the disk cannot be written there now.
     pub(super) const STORE_UNAVAILABLE: Self =
         Self::new("store_unavailable", "the history of this room cannot be reached now");
+
+    /// What must be handed to another service has nowhere to wait.
+    pub(super) const SINK_FULL: Self =
+        Self::new("sink_full", "another service has yet to take what was said before");
+    /// The other nodes cannot be reached now.
+    pub(super) const DEGRADED: Self =
+        Self::new("degraded", "this node is alone: only its members have got it");
+
+    /// The way to the other nodes has broken in between.
+    pub(super) const UNCERTAIN: Self =
+        Self::new("degraded", "it is not known whether this was published: look at the history");
 }
 
 impl<'a> Command<'a> {
@@ -147,6 +172,7 @@ impl<'a> Command<'a> {
             "history" => Ok(Kind::History),
             "heartbeat" => Ok(Kind::Heartbeat),
             "refresh" => Ok(Kind::Refresh),
+            "resume" => Ok(Kind::Resume),
             _ => Err(Fault::new("unknown_type", "there is no command of this type")),
         }
     }
@@ -159,10 +185,17 @@ impl<'a> Command<'a> {
     /// What the message stands for in its room: newer ones of the same key take its place where a
     /// member reads too slowly.
     pub(super) fn key(&self, room: &str) -> Result<Option<NonZeroU64>, Fault> {
-        static KEYS: OnceLock<RandomState> = OnceLock::new(); // the same on all loops
         let Some(key) = self.key.as_deref() else { return Ok(None) };
-        let hash = KEYS.get_or_init(RandomState::new).hash_one((room, check_name(key)?));
-        Ok(NonZeroU64::new(hash.max(1)))
+        // The same on all nodes. Half of a cryptographic hash: nobody finds a key that takes the
+        // place of another's. A name has no zero in it.
+        let hash = Sha1::new().chain_update(room).chain_update([0]).chain_update(check_name(key)?);
+        let half = hash.finalize().first_chunk().map_or(1, |half| u64::from_be_bytes(*half));
+        Ok(NonZeroU64::new(half.max(1)))
+    }
+
+    /// The id by which the message is known where it comes again.
+    pub(super) fn message_id(&self) -> Result<Option<&str>, Fault> {
+        self.message_id.as_deref().map(check_message_id).transpose()
     }
 
     /// Up to where the client knows the room.
@@ -231,6 +264,15 @@ pub(super) fn check_name(name: &str) -> Result<&str, Fault> {
     } else {
         Ok(name)
     }
+}
+
+/// Checks the id of a message: not empty, at most 64 bytes, no control characters.
+pub(super) fn check_message_id(id: &str) -> Result<&str, Fault> {
+    if id.is_empty() || id.len() > MESSAGE_ID_BYTES_MAX || id.chars().any(char::is_control) {
+        let content = "message_id has 1 to 64 bytes and no control characters";
+        return Err(Fault::new("bad_command", content));
+    }
+    Ok(id)
 }
 
 #[cfg(test)]

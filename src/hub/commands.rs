@@ -8,15 +8,17 @@ use serde_json::value::RawValue;
 
 use super::auth::Priority;
 use super::command::{Command, Fault, Kind, check_name};
-use super::delivery::{Delivery, Event};
+use super::delivery::{Delivery, Event, Receipt};
 use super::frames::Frames;
-use super::handler::{Hub, LOBBY, Session};
+use super::handler::{Hub, Session};
 use super::history::{Epoch, Position, Since};
 use super::mail::To;
 use super::members::{Home, Member};
+use super::newcomer::LOBBY;
 use super::recovery::{Answer, Ask, PAGE_MESSAGES_MAX, Recovery};
 use super::rights::{Right, authorise};
 use super::sequencer::{Author, Publish, text_frames};
+use super::sink::EventKind;
 use super::speech::tell;
 use super::waiting::Awaited;
 use crate::net::{Peers, Platform};
@@ -46,6 +48,7 @@ impl Hub {
             Kind::History => self.history(peers, from, command),
             Kind::Heartbeat => self.heartbeat(peers, from, command),
             Kind::Refresh => self.refresh(peers, from, command),
+            Kind::Resume => self.resume(peers, from, command),
         }
     }
 
@@ -65,12 +68,19 @@ impl Hub {
         let room = self.rooms.room(joined).ok_or(NOT_JOINED)?;
         let room = Arc::clone(&room.name);
         self.others.presence(&room, &name, 1);
+        if let Some(holding) = &self.sessions {
+            holding.enter(number, &room);
+        }
+        if let Some(sink) = &self.sink {
+            sink.moved(EventKind::Join, &room, &name, peers.unix_ms());
+        }
+        self.follow(peers, &room);
         self.announce(peers, &room, &name, Event::Join, Some(id));
         Ok(joined)
     }
 
     /// Whether a member may come into a room; the room's number, if it is there already.
-    fn may_enter(&self, number: u32, room: &str) -> Result<Option<u32>, Fault> {
+    pub(super) fn may_enter(&self, number: u32, room: &str) -> Result<Option<u32>, Fault> {
         let member = self.rooms.members.find(number).ok_or(GONE)?;
         authorise(member, Right::Read, room)?;
         let room = self.rooms.number(room).filter(|room| self.rooms.is_in(number, *room));
@@ -116,6 +126,11 @@ impl Hub {
                 self.enter(peers, number, room)?;
                 self.list(peers, number, id.as_deref(), room, Some(&recovery))
             }
+            (Awaited::Room(mut resuming), answer) => {
+                self.resume_in(peers, number, room, answer, &mut resuming);
+                self.go_on_resuming(peers, number, resuming);
+                Ok(())
+            }
             (Awaited::Page(id), Answer::Page(page)) => {
                 let delivery = Delivery::Ok {
                     id: id.as_deref(),
@@ -145,7 +160,7 @@ impl Hub {
                 self.say_with(peers, number, &delivery, &[]);
                 Ok(())
             }
-            (Awaited::Welcome | Awaited::Join(_), _) => Ok(()), // never asked for
+            (Awaited::Welcome | Awaited::Join(_) | Awaited::Session(_), _) => Ok(()), // never asked
         }
     }
 
@@ -160,6 +175,12 @@ impl Hub {
         let Some(member) = self.rooms.members.find(number) else { return false };
         let name = member.name.clone();
         self.others.presence(&room, &name, -1);
+        if let Some(holding) = &self.sessions {
+            holding.leave(number, &room);
+        }
+        if let Some(sink) = &self.sink {
+            sink.moved(EventKind::Leave, &room, &name, peers.unix_ms());
+        }
         self.announce(peers, &room, &name, Event::Leave, None);
         true
     }
@@ -207,7 +228,7 @@ impl Hub {
         let name = self.rooms.room(room).map(|room| Arc::clone(&room.name)).ok_or(NOT_JOINED)?;
         self.depart(peers, from, room);
         let (id, room) = (command.id(), Some(&*name));
-        self.say(peers, from, &Delivery::ok(id, room, None));
+        self.say(peers, from, &Delivery::ok(id, room));
         Ok(())
     }
 
@@ -226,26 +247,35 @@ impl Hub {
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Write, &room.name)?;
         self.may_publish(member.priority(), room.rule.priority)?;
-        let key = command.key(&room.name)?;
+        let (key, message_id) = (command.key(&room.name)?, command.message_id()?);
         let sender = sender(member, command)?;
         self.door.rule_room(&room.name, peers.now(), content.get().len())?;
         let (id, has_echo) = (member.id, command.echo != Some(false));
         let (room, timestamp) = (Arc::clone(&room.name), peers.unix_ms());
         self.desk.publish(number, content.get().len());
         let keep = self.config.history.keep(&room);
-        if !keep.has_history() {
+        if !keep.has_history() && message_id.is_none() {
             let buffer = &mut self.buffer;
             let frames = text_frames(buffer, &room, None, content, sender, timestamp, key);
+            if let Some(sink) = &self.sink {
+                sink.said(&room, sender, content, None, timestamp);
+            }
             let without = (!has_echo).then_some(id);
-            let all = self.publish(peers, &To::Room(room), &frames, without);
+            let to = To::Room(Arc::clone(&room));
+            let all = self.publish(peers, &to, &frames, without);
+            self.pass_on(&room, sender, content, timestamp, key, true)?;
             return self.done(peers, from, command, all);
         }
         let origin = self.origin(from, id);
-        if keep.is_durable || !self.is_home_of(&room) {
+        let is_ordered_elsewhere = self.relay.is_some() || !self.is_home_of(&room);
+        if keep.is_durable || message_id.is_some() || is_ordered_elsewhere {
             let (sender, content) = (sender.into(), content.to_owned());
-            let id = command.id().map(RawValue::to_owned);
-            let by = Some(Author { origin, id, has_echo });
-            let publish = Publish { room, sender, content, timestamp, key, by };
+            let (id, message_id) =
+                (command.id().map(RawValue::to_owned), message_id.map(Box::from));
+            let by = Some(Author::Member { origin, id, has_echo });
+            let is_counted = true;
+            let publish =
+                Publish { room, sender, content, timestamp, key, message_id, by, is_counted };
             return self.publish_in_order(peers, publish);
         }
         // The common way, on which nothing is copied: see Hub::sequence.
@@ -258,9 +288,13 @@ impl Hub {
         };
         let epoch = || Epoch(peers.random_u64());
         let (position, frames) = self.logs.sequence(&room, keep, epoch, timestamp, make);
+        let position = Some(position);
+        if let Some(sink) = &self.sink {
+            sink.said(&room, sender, content, position, timestamp);
+        }
         self.hand_out(peers, &room, position, &frames, (!has_echo).then_some(origin));
         if command.id().is_some() {
-            self.say(peers, from, &Delivery::published(command.id(), position.offset));
+            self.say(peers, from, &Delivery::published(command.id(), Receipt::new(position)));
         }
         Ok(())
     }
@@ -273,14 +307,17 @@ impl Hub {
     ) -> Result<(), Fault> {
         let content = command.content.ok_or(Fault::new("bad_command", "content is missing"))?;
         let user = command.user.as_ref().ok_or(Fault::new("bad_command", "user is missing"))?;
+        if command.message_id()?.is_some() {
+            return Err(Fault::new("bad_command", "message_id is for text"));
+        }
         let member = self.rooms.members.find(from).ok_or(GONE)?;
         authorise(member, Right::Direct, check_name(user)?)?;
         self.may_publish(member.priority(), Priority::Normal)?;
         let (sender, timestamp) = (sender(member, command)?, peers.unix_ms());
         let delivery = Delivery::Direct { content, sender, timestamp };
         let frames = Frames::new(delivery.encode(&mut self.buffer));
-        let all = self.publish(peers, &To::User(Arc::from(&**user)), &frames, None);
-        self.done(peers, from, command, all)
+        self.publish_to_nodes(peers, &To::User(Arc::from(&**user)), &frames)?;
+        self.done(peers, from, command, true)
     }
 
     /// Says that something was published, where the command has an id.
@@ -315,7 +352,7 @@ impl Hub {
     }
 
     /// Answers with who is in a room, and with what was missed there.
-    fn list<P: Platform>(
+    pub(super) fn list<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
         from: u32,

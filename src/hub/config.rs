@@ -5,6 +5,7 @@
 
 use super::history::History;
 use super::overload::RoomRules;
+use super::recent::Dedup;
 
 /// The hub's own limits.
 ///
@@ -29,6 +30,8 @@ pub struct Config {
     pub room_rules: RoomRules,
     /// What is kept of which room. Default: 100 messages for an hour, in memory.
     pub history: History,
+    /// For how long a message that comes again is told from a new one. Default: 5 minutes.
+    pub dedup: Dedup,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             faults_per_minute_max: 100,
             room_rules: RoomRules::default(),
             history: History::default(),
+            dedup: Dedup::default(),
         }
     }
 }

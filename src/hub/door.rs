@@ -3,16 +3,19 @@
 //! Owns the order of the questions (host, origin, limits, token) and what is kept of the answers.
 //! All loops share one. Never knows a room.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Client, TrustedProxies};
 use super::api::ApiPace;
-use super::auth::{ApiKeys, Authenticator, Identity, Limits, Refusal, Token};
+use super::auth::{
+    ApiKeys, Authenticator, Identity, Limits, Refusal, Sources, Tickets, Token, ticket_of, token_of,
+};
 use super::command::Fault;
 use super::hosts::Hosts;
-use super::limits::{Flow, FlowLimits, Gate, Place, Rate, RoomFlows, Ruling};
-use super::origin::{Origins, Scheme};
+use super::limits::{Flow, FlowLimits, Gate, Origin, Place, Rate, RoomFlows, Ruling};
+use super::origin::{Origins, Provenance, Scheme};
 use super::trace::Trace;
 use crate::http::Response;
 use crate::net::Request;
@@ -44,6 +47,11 @@ pub struct Door {
     pub rooms: Option<Arc<RoomFlows>>,
     /// Whose tokens are taken.
     pub authenticator: Option<Arc<Authenticator>>,
+    /// Makes tickets, and takes them.
+    pub tickets: Option<Arc<Tickets>>,
+    /// Whether keys, tokens and tickets are taken that came in the clear over a network. Default:
+    /// not.
+    pub allows_insecure_credentials: bool,
     /// The keys that open the HTTP API and the dashboard. Without any, only tokens open the API
     /// that have the right, and nothing opens the dashboard.
     pub api_keys: Option<ApiKeys>,
@@ -62,6 +70,15 @@ pub(super) struct Pass {
     place: Option<Place>,
 }
 
+/// What a handshake shows.
+enum Shown {
+    /// Nothing, and nothing is needed.
+    Nothing,
+    /// Nothing yet.
+    Unknown,
+    Identity(Identity),
+}
+
 /// Whether it is known who somebody is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -72,6 +89,22 @@ pub(super) enum Standing {
     Unknown,
     /// It is let in only to be told why it may not come in.
     Refused(Refusal),
+}
+
+impl Pass {
+    /// Somebody who was let in by another process.
+    pub(super) fn readmitted(
+        identity: Option<Identity>,
+        trace: Option<Box<Trace>>,
+        place: Option<Place>,
+    ) -> Self {
+        Self { identity, trace, place, ..Self::default() }
+    }
+
+    /// Where its connection is counted, if it is.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.place.as_ref().map(Place::origin)
+    }
 }
 
 impl Door {
@@ -86,31 +119,66 @@ impl Door {
         }
         let provenance = self.origins.check(head, scheme).map_err(Refusal::response)?;
         // A token costs more to look at than a place: the limits come first.
-        let enter = |gate: &Arc<Gate>| gate.enter(client.map(|client| client.ip), request.now());
+        let ip = client.map(|client| client.counted_as());
+        let enter = |gate: &Arc<Gate>| gate.enter(ip, request.now());
         let place = self.gate.as_ref().map(enter).transpose();
         let mut place = place.map_err(|refusal| refusal.response())?;
-        let (mut identity, mut standing) = (None, Standing::Known);
-        if let Some(authenticator) = &self.authenticator {
-            let now_s = request.unix_ms() / 1000;
-            match authenticator.authenticate(head, provenance, now_s) {
-                Ok(found) => identity = found,
-                Err(Refusal::Missing) if authenticator.takes_first_message() => {
-                    standing = Standing::Unknown;
-                }
-                Err(refusal) if authenticator.refuses_after_upgrade() => {
-                    standing = Standing::Refused(refusal);
-                }
-                Err(refusal) => return Err(refusal.response()),
-            }
-        }
+        let (identity, standing) = match self.identify(request, provenance) {
+            Ok(Shown::Unknown) => (None, Standing::Unknown),
+            Ok(Shown::Nothing) => (None, Standing::Known),
+            Ok(Shown::Identity(identity)) => (Some(identity), Standing::Known),
+            Err(refusal) if self.refuses_after_upgrade() => (None, Standing::Refused(refusal)),
+            Err(refusal) => return Err(refusal.response()),
+        };
         if let (Some(place), Some(identity)) = (&mut place, &identity) {
-            place.take_user(&identity.sub).map_err(|refusal| refusal.response())?;
+            let max = identity.limits.connections;
+            place.take_user_of(&identity.sub, max).map_err(|refusal| refusal.response())?;
         }
         let trace = Trace::of(head).map(Box::new);
         let is_plain = identity.is_none() && standing == Standing::Known && trace.is_none();
         let is_kept = !is_plain || place.is_some() || self.flow.is_some();
         let pass = || Box::new(Pass { identity, trace, standing, flow: Flow::default(), place });
         Ok(is_kept.then(pass))
+    }
+
+    /// Whose token or ticket a request shows.
+    fn identify(&self, request: &Request<'_>, provenance: Provenance) -> Result<Shown, Refusal> {
+        let (head, now_ms) = (request.head(), request.unix_ms());
+        let takes_any = self.authenticator.is_some() || self.tickets.is_some();
+        let shows_none = || matches!(token_of(head, Sources::ALL), Ok(None));
+        let ticket = ticket_of(head);
+        if takes_any && !(shows_none() && matches!(ticket, Ok(None))) {
+            self.check_exposure(request)?;
+        }
+        if let Some(tickets) = &self.tickets
+            && let Some(ticket) = ticket?
+        {
+            let origin = head.header("origin").and_then(|origin| str::from_utf8(origin).ok());
+            let ticket = ticket.as_str();
+            // Who only asks whether it may come in uses nothing up.
+            let identity = match request.offer() {
+                Some(_) => tickets.take(ticket, origin, now_ms)?,
+                None => tickets.look(ticket, origin, now_ms)?,
+            };
+            if let Some(authenticator) = &self.authenticator {
+                authenticator.check_revoked(&identity)?;
+            }
+            return Ok(Shown::Identity(identity));
+        }
+        let Some(authenticator) = &self.authenticator else { return Ok(Shown::Nothing) };
+        match authenticator.authenticate(head, provenance, now_ms / 1000) {
+            Ok(Some(identity)) => Ok(Shown::Identity(identity)),
+            Ok(None) => Ok(Shown::Nothing),
+            // What is yet to come would come the same way.
+            Err(Refusal::Missing) if authenticator.takes_first_message() => {
+                self.check_exposure(request).map(|()| Shown::Unknown)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn refuses_after_upgrade(&self) -> bool {
+        self.authenticator.as_ref().is_some_and(|it| it.refuses_after_upgrade())
     }
 
     /// Takes the token of somebody who has shown none in the handshake.
@@ -126,7 +194,8 @@ impl Door {
         let authenticator = self.authenticator.as_ref().ok_or(Refusal::Missing.code())?;
         let identity = authenticator.identify(token.as_str(), now_s).map_err(Refusal::code)?;
         if let Some(place) = &mut pass.place {
-            place.take_user(&identity.sub).map_err(|_| "rate_limited")?;
+            let max = identity.limits.connections;
+            place.take_user_of(&identity.sub, max).map_err(|_| "rate_limited")?;
         }
         pass.identity = Some(identity);
         pass.standing = Standing::Known;
@@ -161,7 +230,9 @@ impl Door {
             (Some(gate), Some(other)) => Some(Arc::new(other.with_limits(gate.limits().clone()))),
             (gate, _) => gate,
         };
-        Self { gate, authenticator: other.authenticator.clone(), ..self }
+        let authenticator = other.authenticator.clone();
+        let tickets = other.tickets.clone().or(self.tickets);
+        Self { gate, authenticator, tickets, ..self }
     }
 
     /// Whether somebody may send a message of `len` bytes now. Who came when there was no limit is
@@ -197,15 +268,40 @@ impl Door {
         rooms.take(room, now, len).map_err(|wait_ms| Fault::rate_limited(content, wait_ms))
     }
 
+    /// A message has come to a room at another node.
+    pub(super) fn count_in_room(&self, room: &str, now: Duration, len: usize) {
+        if let Some(rooms) = &self.rooms {
+            rooms.count(room, now, len);
+        }
+    }
+
     /// How a request has come.
     pub(super) fn scheme(&self, request: &Request<'_>) -> Scheme {
         scheme_by(request, self.client(request))
     }
 
-    /// Who sends a request.
+    /// Who sends a request; nobody where the connection is gone.
     pub(super) fn client(&self, request: &Request<'_>) -> Option<Client> {
-        let peer = request.remote_addr()?;
-        Some(self.proxies.client(peer.ip(), request.head()))
+        let peer = request.remote_addr().map(|addr| addr.ip());
+        let is_known = peer.is_some() || request.is_unix();
+        is_known.then(|| self.proxies.client(peer, request.head()))
+    }
+
+    /// The address of who sends a request, where that is not the other end of the connection.
+    pub(super) fn proxied(&self, request: &Request<'_>) -> Option<IpAddr> {
+        if self.proxies.is_empty() {
+            return None; // who it is need not be asked
+        }
+        let peer = request.remote_addr().map(|addr| addr.ip().to_canonical());
+        self.client(request)?.ip.filter(|ip| Some(*ip) != peer)
+    }
+
+    /// Whose token a request has brought, if it is good: for the log.
+    pub(super) fn user(&self, request: &Request<'_>) -> Option<Arc<str>> {
+        let head = request.head();
+        let provenance = self.origins.check(head, self.scheme(request));
+        let authenticator = self.authenticator.as_ref()?;
+        authenticator.user(head, provenance.ok(), request.unix_ms() / 1000)
     }
 }
 

@@ -62,6 +62,7 @@ impl Hub {
                 self.tallies.unknown -= 1;
                 self.tallies.let_in += 1;
                 peers.lift_limit(from);
+                self.note_token(peers, from, "let in by the token of its first message");
                 self.open(peers, from);
             }
             Err(code) => self.turn_away(peers, from, code),
@@ -75,10 +76,8 @@ impl Hub {
         id: ConnectionId,
         code: &'static str,
     ) {
-        tracing::debug!(%id, code, "turned away");
         self.tallies.refuse(code);
-        // One that is closing, or gone, cannot be told.
-        let _ = peers.close(id, CloseCode::POLICY_VIOLATION, code);
+        self.dismiss(peers, id, CloseCode::POLICY_VIOLATION, code);
     }
 
     /// Goes on with a new token: more time, other rights.
@@ -99,12 +98,14 @@ impl Hub {
         let refreshed = self.door.refresh(member.pass.as_deref_mut(), token, timestamp / 1000);
         if let Err(fault) = refreshed {
             self.tallies.refuse(fault.code);
+            self.note_refusal(peers, id, fault);
             return Err(fault);
         }
         self.tallies.refreshed += 1;
         self.terms.forget(id, before);
         self.terms.expires(id, member.identity().and_then(end_s));
         let expires_at = member.expires_at_ms();
+        self.note_token(peers, id, "goes on with a new token");
         self.leave_forbidden(peers, from);
         self.say(peers, from, &Delivery::Refreshed { id: command.id(), expires_at, timestamp });
         Ok(())
@@ -135,7 +136,7 @@ impl Hub {
         let (now, now_s) = (peers.now(), peers.unix_ms() / 1000);
         while let Some(id) = self.terms.next_expired(now_s) {
             let (code, reason) = Refusal::Expired.close();
-            let _ = peers.close(id, code, reason);
+            self.dismiss(peers, id, code, reason);
         }
         while let Some(id) = self.terms.next_late(now) {
             let is_late =

@@ -3,47 +3,50 @@
 //! Owns what each path means, and the life of a member. Other loops hear of what happens here by
 //! mail.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::admin::{self, Desk};
+use super::admin::Desk;
 use super::api;
-use super::auth::{Refusal, UNAUTHENTICATED_BYTES_MAX, first_message};
-use super::command::{Command, Fault, check_name};
+use super::auth::{Authenticator, UNAUTHENTICATED_BYTES_MAX};
+use super::broker::{Relay, Seating};
+use super::caller::{Callers, origin_of};
+use super::command::{Command, Fault};
 use super::config::Config;
 use super::control::Control;
 use super::delivery::Delivery;
-use super::door::{Door, Pass, Standing};
+use super::door::{Door, Pass};
+use super::followed::Followed;
 use super::history::{Keeper, Logs};
+use super::journal::Journal;
 use super::limits::{Place, Ruling};
 use super::mail::Mail;
 use super::members::Member;
 use super::metrics::Metrics;
+use super::newcomer::Newcomer;
 use super::outbox::Outbox;
 use super::overload::{Guard, this_thread};
-use super::pages;
 use super::protobuf;
-use super::recovery::Inquiry;
+use super::recent::Recent;
+use super::recovery::{Inquiry, UnderWay};
+use super::resuming::{Holding, Resuming};
 use super::rooms::Rooms;
+use super::sessions::Sessions;
+use super::sink::Sink;
 use super::tallies::Tallies;
 use super::terms::Terms;
-use super::trace::{Trace, Traces};
+use super::trace::Traces;
 use super::waiting::{Awaited, Waiting};
-use super::wire::Wire;
 use crate::frame::CloseCode;
-use crate::handshake::Acceptance;
 use crate::http::{self, HttpError, Response};
 use crate::net::{
-    CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Peers, Platform, Request,
-    Verdict,
+    CloseReason, ConnectionId, Handler, Mailboxes, Message, MessageKind, Particulars, Peers,
+    Platform, Request, Verdict,
 };
-
-/// The room of those who name none.
-pub(super) const LOBBY: &str = "lobby";
 
 const TOO_MANY: &str = "you send more than is allowed";
 
@@ -82,15 +85,6 @@ impl Default for Kind {
     }
 }
 
-/// What a handshake asks to be.
-#[derive(Debug, Default)]
-pub(super) struct Newcomer {
-    name: Option<Box<str>>,
-    room: Option<Box<str>>,
-    pub(super) pass: Option<Box<Pass>>,
-    pub(super) wire: Wire,
-}
-
 /// The realtime server on one loop.
 ///
 /// ```no_run
@@ -112,21 +106,45 @@ pub struct Hub {
     pub(super) buffer: Vec<u8>,
     /// The order and the last messages of the rooms whose home this loop is.
     pub(super) logs: Logs,
+    /// The ids of messages that were published in these rooms lately.
+    pub(super) recent: Recent,
     /// Those who ask about durable rooms that are being read.
     pub(super) loading: HashMap<Arc<str>, Vec<Inquiry>>,
     /// Members that wait for an answer.
     pub(super) waiting: HashMap<u32, Waiting>,
+    /// What they have said meanwhile, in bytes.
+    pub(super) held_bytes: usize,
+    /// The answers to other loops that are under way.
+    pub(super) answers: UnderWay,
     pub(super) keeper: Option<Keeper>,
+    pub(super) sink: Option<Sink>,
+    pub(super) sessions: Option<Holding>,
+    /// The way to the other nodes, if there are any.
+    pub(super) relay: Option<Relay>,
+    /// The connections of users that the other nodes have yet to hear of.
+    pub(super) untold_users: Vec<Seating>,
+    /// Whether those of the other nodes are known.
+    pub(super) watches_users: bool,
+    /// The list of revocations that the other nodes know.
+    pub(super) shared_tokens: Option<Arc<Authenticator>>,
+    /// The rooms of this home that are followed over it.
+    pub(super) followed: Followed,
+    /// Whether the relay was told that this loop has too much to tell others.
+    pub(super) holds_relay: bool,
     pub(super) traces: Traces,
     pub(super) metrics: Metrics,
     /// When connections have to end.
     pub(super) terms: Terms,
     pub(super) tallies: Tallies,
     pub(super) desk: Desk,
+    pub(super) callers: Callers,
+    pub(super) journal: Journal,
     pub(super) guard: Arc<Guard>,
     /// Where the system tells of the loop's thread, if that is watched.
     pub(super) thread: Option<PathBuf>,
     pub(super) loop_index: usize,
+    /// Whether another process is the server, and what is said here reaches nobody.
+    pub(super) has_moved: bool,
 }
 
 impl Hub {
@@ -154,17 +172,31 @@ impl Hub {
             others,
             buffer: Vec::new(),
             logs,
+            recent: Recent::default(),
             loading: HashMap::new(),
             waiting: HashMap::new(),
+            held_bytes: 0,
+            answers: UnderWay::default(),
             keeper: None,
+            sink: None,
+            sessions: None,
+            relay: None,
+            untold_users: Vec::new(),
+            watches_users: false,
+            shared_tokens: None,
+            followed: Followed::default(),
+            holds_relay: false,
             traces: Traces::default(),
             metrics: Metrics::default(),
             terms: Terms::default(),
             tallies: Tallies::default(),
             desk: Desk::default(),
+            callers: Callers::default(),
+            journal: Journal::default(),
             guard: Arc::default(),
             thread: None,
             loop_index,
+            has_moved: false,
         }
     }
 
@@ -173,6 +205,34 @@ impl Hub {
     pub fn keeping(self, keeper: &Keeper) -> Self {
         keeper.attach(self.others.mailboxes());
         Self { keeper: Some(keeper.clone()), ..self }
+    }
+
+    /// Has what happens handed to another service.
+    #[must_use]
+    pub fn telling(self, sink: &Sink) -> Self {
+        Self { sink: Some(sink.clone()), ..self }
+    }
+
+    /// Has who was in which rooms kept, for those who come back.
+    #[must_use]
+    pub fn resuming(self, sessions: Arc<dyn Sessions>) -> Self {
+        Self { sessions: Some(Holding::new(sessions)), ..self }
+    }
+
+    /// Has this node be one of several: the broker gives rooms their order, and keeps what was said
+    /// in all of them, durable or not.
+    #[must_use]
+    pub fn relaying(mut self, relay: &Relay) -> Self {
+        relay.attach(self.others.mailboxes());
+        self.logs.be_part();
+        self.rooms.tell_emptied();
+        self.others.relay(relay);
+        Self { relay: Some(relay.clone()), ..self }
+    }
+
+    /// Who keeps what was said: the broker, else the store of durable rooms.
+    pub(super) fn keeper(&self) -> Option<&Keeper> {
+        self.relay.as_ref().map(Relay::queue).or(self.keeper.as_ref())
     }
 
     /// The same, behind a door that it shares with the hubs of the other loops.
@@ -232,9 +292,8 @@ impl Hub {
         let max = self.config.faults_per_minute_max;
         let Some(member) = self.rooms.members.find_mut(member) else { return };
         if fault.is_of_sender() && member.is_at_fault(minute, max) {
-            let trace = self.traces.of_connection(member.id, member.trace());
-            tracing::debug!(id = %member.id, %trace, "closed for too many faults");
-            let _ = peers.close(member.id, CloseCode::POLICY_VIOLATION, "too many faults");
+            let id = member.id;
+            self.dismiss(peers, id, CloseCode::POLICY_VIOLATION, "too many faults");
         }
     }
 }
@@ -242,7 +301,7 @@ impl Hub {
 /// What the door has to say of those who are in, and of what is wrong.
 impl Hub {
     fn echo<P: Platform>(
-        &self,
+        &mut self,
         peers: &mut Peers<Session, P>,
         from: ConnectionId,
         message: Message<'_>,
@@ -253,7 +312,7 @@ impl Hub {
             // One that is closed or too slow is told by its close.
             Ruling::Pass => drop(peers.send(from, message)),
             Ruling::Refuse { .. } | Ruling::Close => {
-                let _ = peers.close(from, CloseCode::POLICY_VIOLATION, TOO_MANY);
+                self.dismiss(peers, from, CloseCode::POLICY_VIOLATION, TOO_MANY);
             }
         }
     }
@@ -267,6 +326,9 @@ impl Hub {
         fault: Fault,
     ) {
         self.tallies.err(fault.code);
+        if let Some(member) = self.rooms.members.find(member) {
+            self.note_fault(peers, member.id, fault);
+        }
         self.say(peers, member, &Delivery::fault(id, fault));
     }
 
@@ -286,7 +348,7 @@ impl Hub {
                 self.tell(peers, number, id_of(message).as_deref(), fault);
             }
             Ruling::Close => {
-                let _ = peers.close(id, CloseCode::POLICY_VIOLATION, TOO_MANY);
+                self.dismiss(peers, id, CloseCode::POLICY_VIOLATION, TOO_MANY);
             }
         }
         false
@@ -301,33 +363,10 @@ impl Hub {
             Kind::Viewer { .. } => None,
         }
     }
-
-    /// Says in a refusal which trace it belongs to, for the client and for the log.
-    fn refuse_entry(&self, request: &Request<'_>, response: Response) -> Verdict<Session> {
-        let sent = Trace::of(request.head());
-        let trace = self.traces.of_connection(request.id(), sent.as_ref());
-        Verdict::Respond(response.header("traceresponse", trace.to_string()))
-    }
-
-    /// Answers what is no handshake. A page is not told why its handshake was refused: it may ask
-    /// without one, where it would have been.
-    fn respond(&self, request: &Request<'_>) -> Response {
-        let head = request.head();
-        if (head.method(), head.path()) == ("GET", "/ws") {
-            match self.door.admit(request).map(|pass| pass.map(|pass| pass.standing)) {
-                Ok(Some(Standing::Refused(refusal))) => return refusal.response(),
-                Ok(_) => {}
-                Err(response) => return response,
-            }
-        }
-        let gate = self.door.gate.as_deref();
-        let response = self.metrics.respond(head, &self.guard, gate);
-        response.unwrap_or_else(|| pages::respond(head))
-    }
 }
 
 /// The id of a command that is not carried out.
-fn id_of(message: Message<'_>) -> Option<Box<RawValue>> {
+pub(super) fn id_of(message: Message<'_>) -> Option<Box<RawValue>> {
     match message.kind {
         MessageKind::Text => Command::id_of(message.payload).map(ToOwned::to_owned),
         MessageKind::Binary => match protobuf::command_to_json(message.payload) {
@@ -337,129 +376,16 @@ fn id_of(message: Message<'_>) -> Option<Box<RawValue>> {
     }
 }
 
-impl Hub {
-    /// A handshake of who wants to look.
-    fn viewer(&self, request: &Request<'_>) -> Verdict<Session> {
-        let Some(offer) = request.offer() else { return Verdict::Respond(pages::not_found()) };
-        match self.door.admit_viewer(request) {
-            Ok(place) => {
-                let session = Session(Kind::Viewer { _place: place.map(Box::new) });
-                Verdict::Accept(acceptance(offer.choose(&[admin::SUBPROTOCOL])), session)
-            }
-            Err(response) => self.refuse_entry(request, response),
-        }
-    }
-}
-
-/// The answer to a handshake. A browser fails where it offered subprotocols and none was chosen;
-/// its token is never the one.
-fn acceptance(chosen: Option<&'static str>) -> Acceptance {
-    match chosen {
-        Some(subprotocol) => Acceptance::new().subprotocol(subprotocol),
-        None => Acceptance::new(),
-    }
-}
-
-impl Newcomer {
-    fn of(request: &Request<'_>) -> Result<Self, Fault> {
-        let head = request.head();
-        let room = (head.path() == "/").then(|| LOBBY.into());
-        let mut newcomer = Self { room, ..Self::default() };
-        for (key, value) in form_urlencoded::parse(head.query().unwrap_or("").as_bytes()) {
-            match &*key {
-                "room" => newcomer.room = Some(check_name(&value)?.into()),
-                "name" if !value.is_empty() => newcomer.name = Some(check_name(&value)?.into()),
-                _ => {}
-            }
-        }
-        #[cfg(feature = "tls")]
-        if let Some(name) = request.client_certificate().and_then(crate::tls::subject_name) {
-            newcomer.name = Some(check_name(name)?.into());
-        }
-        Ok(newcomer)
-    }
-
-    pub(super) fn standing(&self) -> Standing {
-        self.pass.as_ref().map(|pass| pass.standing).unwrap_or_default()
-    }
-
-    /// Takes the token that is the first message.
-    ///
-    /// # Errors
-    /// The reason of the Close.
-    pub(super) fn authenticate(
-        &mut self,
-        door: &Door,
-        message: Message<'_>,
-        now_s: u64,
-    ) -> Result<(), &'static str> {
-        let missing = Refusal::Missing.code();
-        let pass = self.pass.as_mut().ok_or(missing)?;
-        let json = match message.kind {
-            kind if kind != self.wire.kind() => return Err(missing),
-            MessageKind::Text => Cow::Borrowed(message.payload),
-            MessageKind::Binary => {
-                Cow::Owned(protobuf::command_to_json(message.payload).map_err(|_| missing)?)
-            }
-        };
-        let token = first_message(&json).map_err(Refusal::code)?;
-        door.authenticate(pass, &token, now_s)
-    }
-}
-
 impl<P: Platform> Handler<P> for Hub {
     type Session = Session;
     type Mail = Mail;
 
     fn request(&mut self, request: &Request<'_>) -> Verdict<Session> {
-        let Some(offer) = request.offer() else {
-            let head = request.head();
-            if api::owns(head.path()) {
-                return self.api(request);
-            }
-            let response = self.door.answer_access(head);
-            return Verdict::Respond(response.unwrap_or_else(|| self.respond(request)));
-        };
-        let path = request.head().path();
-        if path == admin::PATH {
-            return self.viewer(request);
+        let verdict = self.receive_request(request);
+        if matches!(verdict, Verdict::Accept(..)) {
+            self.callers.keep(request.id(), self.door.proxied(request), origin_of(request.head()));
         }
-        if !matches!(path, "/" | "/ws" | "/echo") {
-            return self.refuse_entry(request, pages::not_found());
-        }
-        if let Some(response) = self.refusal() {
-            return self.refuse_entry(request, response);
-        }
-        let newcomer = match Newcomer::of(request) {
-            Ok(newcomer) => newcomer,
-            Err(fault) => {
-                return self
-                    .refuse_entry(request, Response::text(400, format!("{}\n", fault.content)));
-            }
-        };
-        let pass = match self.door.admit(request) {
-            Ok(pass) => pass,
-            Err(response) => return self.refuse_entry(request, response),
-        };
-        let chosen = offer.choose(&Wire::ALL.map(Wire::subprotocol));
-        let wire = chosen.and_then(Wire::of_subprotocol).unwrap_or_default();
-        let mut acceptance = acceptance(chosen);
-        let newcomer = Newcomer { pass, wire, ..newcomer };
-        match newcomer.standing() {
-            Standing::Known if path == "/echo" => {
-                return Verdict::Accept(acceptance, Session(Kind::Echo(newcomer.pass)));
-            }
-            Standing::Known => {}
-            // There are no messages there to say it in.
-            Standing::Unknown if path == "/echo" => {
-                return self.refuse_entry(request, Refusal::Missing.response());
-            }
-            // Nothing is inflated for it, and little is held.
-            Standing::Unknown | Standing::Refused(_) => {
-                acceptance = acceptance.without_extensions().limited();
-            }
-        }
-        Verdict::Accept(acceptance, Session(Kind::Newcomer(Box::new(newcomer))))
+        verdict
     }
 
     fn waits_for(&mut self, request: &Request<'_>, len: usize) -> bool {
@@ -470,9 +396,12 @@ impl<P: Platform> Handler<P> for Hub {
         if api::owns(head.path()) { self.api_unread(head, error) } else { error.response() }
     }
 
-    fn trace(&self, session: &Session, id: ConnectionId) -> Option<String> {
-        let sent = self.pass_of(session).and_then(|pass| pass.trace.as_deref());
-        Some(self.traces.of_connection(id, sent).to_string())
+    fn particulars(&self, session: &Session, id: ConnectionId) -> Particulars {
+        self.about(session, id)
+    }
+
+    fn particulars_of_request(&self, request: &Request<'_>) -> Particulars {
+        self.about_request(request)
     }
 
     fn open(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {
@@ -486,7 +415,8 @@ impl<P: Platform> Handler<P> for Hub {
             return self.greet_viewer(peers, id);
         }
         let Kind::Newcomer(newcomer) = &mut session.0 else { return };
-        let Newcomer { name, room, pass, wire } = std::mem::take(&mut **newcomer);
+        let Newcomer { name, room, session: before, pass, wire, .. } =
+            std::mem::take(&mut **newcomer);
         let identity = pass.as_ref().and_then(|pass| pass.identity.as_ref());
         let name = identity.map(|identity| Box::from(&*identity.sub)).or(name);
         let is_guest = name.is_none();
@@ -496,6 +426,14 @@ impl<P: Platform> Handler<P> for Hub {
         member.wire = wire;
         let member = self.rooms.members.insert(member);
         session.0 = Kind::Member(member);
+        if let Some(before) = before {
+            let resuming = Box::new(Resuming::of_url(before));
+            if let Err(fault) = self.look_for(peers, member, resuming) {
+                self.refuse(peers, member, None, fault);
+            }
+            return;
+        }
+        self.begin_session(peers, member);
         let Some(room) = room else {
             self.welcome(peers, member, None);
             return;
@@ -522,7 +460,7 @@ impl<P: Platform> Handler<P> for Hub {
                 if message.kind != wire.kind() {
                     let _ = peers.close(from, CloseCode::UNSUPPORTED_DATA, wire.reminder());
                 } else if self.may_send(peers, number, message)
-                    && (self.waiting.is_empty() || !self.hold(peers, number, message.payload))
+                    && (self.waiting.is_empty() || !self.hold(peers, number, message))
                 {
                     self.take(peers, number, message);
                 }
@@ -540,8 +478,12 @@ impl<P: Platform> Handler<P> for Hub {
         _: CloseReason<'_>,
     ) {
         self.forget_terms(id, &session);
+        self.callers.forget(id);
         let Kind::Member(number) = session.0 else { return self.forget_viewer(id) };
-        self.waiting.remove(&number);
+        self.forget_waiting(number);
+        if let Some(holding) = &mut self.sessions {
+            holding.close(number); // before the rooms are left, which it keeps
+        }
         while let Some(member) = self.rooms.members.find(number)
             && let Some(seat) = member.seats.as_slice().last()
         {
@@ -549,6 +491,14 @@ impl<P: Platform> Handler<P> for Hub {
             self.depart(peers, number, room);
         }
         self.rooms.members.remove(number);
+    }
+
+    fn stopping(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId, leaves_in: Duration) {
+        if let Some(member) = peers.session(id).and_then(Session::member) {
+            let after_ms = u64::try_from(leaves_in.as_millis()).unwrap_or(u64::MAX);
+            let timestamp = peers.unix_ms();
+            self.say(peers, member, &Delivery::Reconnect { after_ms, timestamp });
+        }
     }
 
     fn drain(&mut self, peers: &mut Peers<Session, P>, id: ConnectionId) {
@@ -571,8 +521,41 @@ impl<P: Platform> Handler<P> for Hub {
         self.keep_telling(peers);
     }
 
+    fn is_settled(&self) -> bool {
+        let is_idle = self.keeper.as_ref().is_none_or(Keeper::is_idle);
+        is_idle && self.waiting.is_empty() && !self.others.has_untold()
+    }
+
+    fn pack(&mut self, peers: &Peers<Session, P>, id: ConnectionId) -> Option<Vec<u8>> {
+        self.pack_session(peers.session(id)?)
+    }
+
+    fn pack_state(&mut self, peers: &Peers<Session, P>) -> Vec<Vec<u8>> {
+        self.pack_all(peers)
+    }
+
+    fn has_moved(&mut self, _: &mut Peers<Session, P>) {
+        self.has_moved = true;
+        if let Some(keeper) = &self.keeper {
+            keeper.close(); // so that the other process can open its file
+        }
+    }
+
+    fn unpack(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        id: ConnectionId,
+        packed: &[u8],
+    ) -> Option<Session> {
+        self.unpack_session(peers, id, packed)
+    }
+
+    fn unpack_state(&mut self, peers: &mut Peers<Session, P>, packed: &[u8]) {
+        self.unpack_piece(peers, packed);
+    }
+
     fn has_work(&self) -> bool {
-        self.others.has_untold() || self.desk.has_work()
+        self.others.has_untold() || self.desk.has_work() || self.has_to_let_go()
     }
 
     fn tick(&mut self, peers: &mut Peers<Session, P>) {
@@ -583,7 +566,12 @@ impl<P: Platform> Handler<P> for Hub {
         self.others.tell();
         self.others.catch_up();
         self.logs.sweep(peers.unix_ms(), |room| self.rooms.number(room).is_some());
+        self.follow_missed(peers);
+        self.let_go(peers);
+        self.count_users();
+        self.share_revocations();
         self.tick_dashboard(peers);
+        self.journal.say_left_out();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
     }

@@ -152,27 +152,34 @@ impl Default for Members {
 
 impl Members {
     /// Takes a member in: its number.
-    pub(super) fn insert(&mut self, mut member: Member) -> u32 {
-        let number = self.table.vacant_key() as u32;
-        let hash = self.hasher.hash_one(&member.name);
-        match self.by_name.find_mut(hash, |first| self.table[*first as usize].name == member.name) {
-            Some(first) => {
-                member.next = std::mem::replace(first, number);
-                self.table[member.next as usize].previous = number;
-            }
-            None => {
-                let hash_of = |first: &u32| self.hasher.hash_one(&self.table[*first as usize].name);
-                self.by_name.insert_unique(hash, number, hash_of);
-            }
-        }
+    pub(super) fn insert(&mut self, member: Member) -> u32 {
         self.twins += usize::from(member.wire == Wire::Protobuf);
-        self.table.insert(member);
+        let number = self.table.insert(member) as u32;
+        self.link(number);
         number
     }
 
-    /// Lets a member go, who sits nowhere any more.
-    pub(super) fn remove(&mut self, number: u32) -> Option<Member> {
-        let member = self.table.get(number as usize)?;
+    /// Puts a member that is in no chain at the beginning of that of its name.
+    fn link(&mut self, number: u32) {
+        let table = &mut self.table;
+        let hash = self.hasher.hash_one(&table[number as usize].name);
+        let is_of_name = |first: &u32| table[*first as usize].name == table[number as usize].name;
+        match self.by_name.find_mut(hash, is_of_name) {
+            Some(first) => {
+                let next = std::mem::replace(first, number);
+                table[number as usize].next = next;
+                table[next as usize].previous = number;
+            }
+            None => {
+                let hash_of = |first: &u32| self.hasher.hash_one(&table[*first as usize].name);
+                self.by_name.insert_unique(hash, number, hash_of);
+            }
+        }
+    }
+
+    /// Takes a member out of the chain of its name.
+    fn unlink(&mut self, number: u32) {
+        let Some(member) = self.find(number) else { return };
         let (next, previous) = (member.next, member.previous);
         if previous == NONE {
             let hash = self.hasher.hash_one(&member.name);
@@ -188,9 +195,27 @@ impl Members {
         if let Some(after) = self.find_mut(next) {
             after.previous = previous;
         }
+    }
+
+    /// Lets a member go, who sits nowhere any more.
+    pub(super) fn remove(&mut self, number: u32) -> Option<Member> {
+        self.unlink(number);
         let member = self.table.try_remove(number as usize)?;
         self.twins -= usize::from(member.wire == Wire::Protobuf);
         Some(member)
+    }
+
+    /// Gives a member another name; its number stays.
+    pub(super) fn rename(&mut self, number: u32, name: &str) {
+        if self.find(number).is_none_or(|member| *member.name == *name) {
+            return;
+        }
+        self.unlink(number);
+        if let Some(member) = self.find_mut(number) {
+            member.name = name.into();
+            (member.next, member.previous) = (NONE, NONE);
+        }
+        self.link(number);
     }
 
     pub(super) fn find(&self, number: u32) -> Option<&Member> {
@@ -270,6 +295,22 @@ mod tests {
         assert_eq!(members.insert(member(9, "u8")), 7);
         assert_eq!(connections(&members, "u8"), [7, 8, 1008, 2008]);
         assert_eq!(members.by_name.len(), 999);
+    }
+
+    #[test]
+    fn a_member_with_another_name_is_found_by_that() {
+        let mut members = Members::default();
+        for n in 0..6 {
+            members.insert(member(n, &format!("u{}", n % 2)));
+        }
+        members.rename(2, "u1");
+        members.rename(3, "u3");
+        members.rename(9, "u3");
+        assert_eq!(connections(&members, "u0"), [0, 4]);
+        assert_eq!(connections(&members, "u1"), [1, 2, 5]);
+        assert_eq!(connections(&members, "u3"), [3]);
+        (0..6).for_each(|number| drop(members.remove(number)));
+        assert_eq!(members.by_name.len(), 0);
     }
 
     #[test]

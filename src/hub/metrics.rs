@@ -15,12 +15,15 @@ use prometheus::proto::{
 
 use super::api::Counts;
 use super::auth::Refusal;
+use super::broker::{self, Relay};
 use super::history::Keeper;
 use super::limits::{Gate, Limit};
 use super::overload::{self, Guard};
+use super::sessions::Sessions;
+use super::sink::{self, Sink};
 use super::tallies::Tallies;
-use crate::http::{self, Response};
-use crate::net::{Cause, Drop, FanOut, State, Stats};
+use crate::http::Response;
+use crate::net::{Cause, Drop, FanOut, Request, State, Stats};
 #[cfg(feature = "tls")]
 use crate::tls::{self, Acceptor};
 
@@ -44,6 +47,9 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     loops: Arc<Mutex<Vec<Stats>>>,
     keeper: Arc<OnceLock<Keeper>>,
+    sink: Arc<OnceLock<Sink>>,
+    sessions: Arc<OnceLock<Arc<dyn Sessions>>>,
+    relay: Arc<OnceLock<Relay>>,
     api: Arc<Counts>,
     tallies: Arc<Mutex<Vec<Tallies>>>,
     #[cfg(feature = "tls")]
@@ -70,6 +76,21 @@ impl Metrics {
         self.keeper.get_or_init(|| keeper.clone());
     }
 
+    /// Tells of the sink too. `/readyz` does not ask it: clients are served without it.
+    pub fn watch_sink(&self, sink: &Sink) {
+        self.sink.get_or_init(|| sink.clone());
+    }
+
+    /// Tells of sessions too.
+    pub fn watch_sessions(&self, sessions: &Arc<dyn Sessions>) {
+        self.sessions.get_or_init(|| Arc::clone(sessions));
+    }
+
+    /// Tells of the way to the other nodes too: `/readyz` says where it is broken.
+    pub fn watch_relay(&self, relay: &Relay) {
+        self.relay.get_or_init(|| relay.clone());
+    }
+
     /// Takes what the hub of a loop has counted so far, in place of what it brought before.
     pub(super) fn publish_tallies(&self, loop_index: usize, tallies: &Tallies) {
         let mut loops = lock(&self.tallies);
@@ -88,10 +109,11 @@ impl Metrics {
     /// Answers what is asked about the server itself; nothing else.
     pub(super) fn respond(
         &self,
-        head: &http::Request<'_>,
+        request: &Request<'_>,
         guard: &Guard,
         gate: Option<&Gate>,
     ) -> Option<Response> {
+        let head = request.head();
         let reads = matches!(head.method(), "GET" | "HEAD");
         let response = match head.path() {
             "/metrics" | "/readyz" if !reads => {
@@ -105,10 +127,16 @@ impl Metrics {
                     Response::text(500, "the metrics cannot be written\n")
                 }
             },
-            // A loop that stops answers every request with 503 itself.
+            "/readyz" if request.is_stopping() => Response::text(503, "not ready: stopping\n"),
             "/readyz" => match self.keeper.get().and_then(Keeper::reason) {
                 Some(reason) => Response::text(503, format!("not ready: store: {reason}\n")),
-                None => Response::text(200, "ready\n"),
+                // A node that is alone serves its members: it is not to be taken out.
+                None => match self.relay.get().and_then(Relay::reason) {
+                    Some(reason) => {
+                        Response::text(200, format!("ready, but alone: broker: {reason}\n"))
+                    }
+                    None => Response::text(200, "ready\n"),
+                },
             },
             _ => return None,
         };
@@ -125,6 +153,9 @@ impl Metrics {
             families.extend(of_each(&loops));
             families.extend(overload::families(guard, &all));
             families.extend(self.keeper.get().into_iter().flat_map(of_store));
+            families.extend(self.sink.get().into_iter().flat_map(sink::families));
+            families.extend(self.sessions.get().into_iter().flat_map(of_sessions));
+            families.extend(self.relay.get().into_iter().flat_map(broker::families));
             families
         };
         families.push(of_api(&self.api));
@@ -286,21 +317,15 @@ fn of_limits(gate: &Gate) -> MetricFamily {
 }
 
 /// What is said of the store of durable rooms.
-fn of_store(keeper: &Keeper) -> [MetricFamily; 6] {
+fn of_store(keeper: &Keeper) -> [MetricFamily; 7] {
     let stats = keeper.stats();
     let up = f64::from(u8::from(keeper.reason().is_none()));
-    let seconds = |time: Duration| {
-        let mut counter = Counter::default();
-        counter.set_value(time.as_secs_f64());
-        let mut metric = Metric::default();
-        metric.set_counter(counter);
-        metric
-    };
     let one = |value| vec![counter(&[], value)];
     [
         gauges("throng_store_up", "Whether the store can be used.", vec![gauge(&[], up)]),
         counters("throng_store_commits_total", "Transactions.", one(stats.commits)),
         counters("throng_store_messages_total", "Messages written.", one(stats.messages)),
+        counters("throng_store_reads_total", "Pieces of history read.", one(stats.reads)),
         counters("throng_store_failures_total", "Operations that failed.", one(stats.failures)),
         counters(
             "throng_store_commit_seconds_total",
@@ -311,6 +336,21 @@ fn of_store(keeper: &Keeper) -> [MetricFamily; 6] {
             "throng_store_queue_bytes",
             "What waits for the store, in bytes.",
             vec![gauge(&[], stats.waiting_bytes as f64)],
+        ),
+    ]
+}
+
+fn of_sessions(sessions: &Arc<dyn Sessions>) -> [MetricFamily; 3] {
+    let stats = sessions.stats();
+    let asked = [("resumed", stats.resumed), ("unknown", stats.unknown)];
+    let asked = asked.map(|(result, count)| counter(&[("result", result)], count));
+    [
+        gauges("throng_sessions", "Sessions there are.", vec![gauge(&[], stats.sessions as f64)]),
+        counters("throng_sessions_resumed_total", "Sessions asked for.", asked.into()),
+        counters(
+            "throng_sessions_dropped_total",
+            "Sessions that went since there was no room for them.",
+            vec![counter(&[], stats.dropped)],
         ),
     ]
 }
@@ -384,6 +424,15 @@ pub(super) fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value as f64);
     let mut metric = Metric::from_label(pairs(labels));
+    metric.set_counter(counter);
+    metric
+}
+
+/// A count of seconds.
+pub(super) fn seconds(time: Duration) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(time.as_secs_f64());
+    let mut metric = Metric::default();
     metric.set_counter(counter);
     metric
 }

@@ -9,7 +9,8 @@ use crate::http::{Repeated, Request, Response, is_host};
 use super::auth::Refusal;
 
 /// What the HTTP API takes from a page of another origin.
-const ALLOWED_HEADERS: &str = "authorization, content-type, traceparent, tracestate";
+const ALLOWED_HEADERS: &str =
+    "authorization, content-type, idempotency-key, traceparent, tracestate";
 
 /// How long a browser may remember a preflight, in seconds.
 const PREFLIGHT_AGE_S: &str = "600";
@@ -216,6 +217,19 @@ impl<'a> Place<'a> {
             && self.host.eq_ignore_ascii_case(other.host)
             && self.port == other.port
     }
+}
+
+/// Whether two origins are one, however they are written.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    match (Place::parse(one), Place::parse(other)) {
+        (Some(one), Some(other)) => one.is(&other),
+        _ => one == other,
+    }
+}
+
+/// Whether a text is an origin, as a browser writes it: no other word of a client is.
+pub(super) fn is_origin(text: &str) -> bool {
+    text == "null" || Place::parse(text).is_some()
 }
 
 /// Host and port of `host[:port]`. A name with `%` in it has two ways to be written: none.

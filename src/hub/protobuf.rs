@@ -86,6 +86,34 @@ pub struct Command {
     #[prost(uint64, optional, tag = "15")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
+    /// Tells a message that comes again from a new one.
+    #[prost(string, optional, tag = "16")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// What the client had before.
+    #[prost(string, optional, tag = "17")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Up to where the rooms of a session are known.
+    #[prost(message, repeated, tag = "18")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rooms: Vec<Stand>,
+}
+
+/// A room, and how far it is or is known.
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize)]
+pub struct Stand {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// Which history, where it has one.
+    #[prost(string, tag = "2")]
+    #[serde(default)]
+    pub epoch: String,
+    /// Its last message.
+    #[prost(uint64, tag = "3")]
+    #[serde(default)]
+    pub offset: u64,
 }
 
 /// A place in a room.
@@ -123,6 +151,8 @@ pub enum CommandType {
     Auth = 8,
     /// What was said.
     History = 9,
+    /// To have the rooms again that one had before.
+    Resume = 10,
 }
 
 /// What the hub sends.
@@ -195,6 +225,18 @@ pub struct Delivery {
     /// What was missed, or was asked for.
     #[prost(message, repeated, tag = "21")]
     pub messages: Vec<Delivery>,
+    /// Whether the message had come before, and was not published again.
+    #[prost(bool, optional, tag = "22")]
+    pub duplicate: Option<bool>,
+    /// When to connect anew, in milliseconds from now.
+    #[prost(uint64, optional, tag = "23")]
+    pub after_ms: Option<u64>,
+    /// With it one can come back.
+    #[prost(string, optional, tag = "24")]
+    pub session: Option<String>,
+    /// The rooms of a session that was resumed.
+    #[prost(message, repeated, tag = "25")]
+    pub rooms: Vec<Stand>,
 }
 
 /// What a delivery is.
@@ -217,6 +259,8 @@ pub enum DeliveryType {
     Error = 6,
     /// The answer to a heartbeat.
     Heartbeat = 7,
+    /// The server stops: connect anew.
+    Reconnect = 8,
 }
 
 impl Command {
@@ -240,6 +284,7 @@ impl CommandType {
             Self::Refresh => "refresh",
             Self::Auth => "auth",
             Self::History => "history",
+            Self::Resume => "resume",
         }
     }
 }
@@ -254,6 +299,7 @@ impl DeliveryType {
             "ok" => Self::Ok,
             "error" => Self::Error,
             "heartbeat" => Self::Heartbeat,
+            "reconnect" => Self::Reconnect,
             _ => Self::Unspecified,
         }
     }
@@ -376,6 +422,9 @@ mod tests {
             limit: Some(1),
             before: Some(1),
             after: Some(1),
+            message_id: text(),
+            session: text(),
+            rooms: vec![Stand::default()],
         };
         let twin = keys(&command_to_json(&whole.encode_to_vec()).unwrap());
         let twin: BTreeSet<&str> = twin.iter().map(String::as_str).collect();
@@ -413,11 +462,16 @@ mod tests {
             limit: Some(6),
             before: Some(7),
             after: Some(8),
+            message_id: Some("m".into()),
+            session: Some("s".into()),
+            rooms: vec![Stand { room: "r".into(), epoch: "e".into(), offset: 9 }],
         };
         let expected = concat!(
             r#"{"type":"text","id":7,"room":"a\"b","user":"u","content":{"a": [1, "\u00e9"]},"#,
             r#""sender":"s","seq":18446744073709551615,"timestamp":0,"echo":false,"token":"t","#,
-            r#""key":"k","since":{"epoch":"e","offset":5},"limit":6,"before":7,"after":8}"#,
+            r#""key":"k","since":{"epoch":"e","offset":5},"limit":6,"before":7,"after":8,"#,
+            r#""message_id":"m","session":"s","#,
+            r#""rooms":[{"room":"r","epoch":"e","offset":9}]}"#,
         );
         assert_eq!(json(&whole).as_deref(), Ok(expected));
         assert_eq!(json(&Command::default()).as_deref(), Ok(r#"{"type":""}"#));

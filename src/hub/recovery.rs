@@ -4,6 +4,7 @@
 //! what it says was said before it, and all that comes after it follows without a gap.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::command::Fault;
 use super::handler::{Hub, Session};
@@ -16,7 +17,11 @@ use crate::net::{Peers, Platform};
 pub(super) const PAGE_MESSAGES_MAX: usize = 1000;
 
 /// What the messages of an answer take at most, in bytes; one of more stands alone.
-const PAGE_BYTES_MAX: usize = 1 << 20;
+pub(super) const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// What the answers that are under way from one loop to others may take, in bytes: past it, who
+/// asks is told that not all is there.
+pub(super) const ANSWERS_BYTES_MAX: usize = 8 << 20;
 
 /// Something that is asked of the home of a room.
 #[derive(Debug)]
@@ -55,6 +60,57 @@ pub(super) struct Recovery {
     pub(super) messages: Vec<Kept>,
 }
 
+/// The bytes of the answers that no other loop has seen yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+/// The part of one answer in them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    sum: UnderWay,
+    bytes: usize,
+}
+
+impl UnderWay {
+    /// Counts an answer, which loses its messages where there is no room for them.
+    fn take(&self, answer: Answer) -> (Answer, Share) {
+        let bytes = answer.bytes();
+        let before = self.0.fetch_add(bytes, Relaxed);
+        let share = Share { sum: self.clone(), bytes };
+        let fits = bytes == 0 || before + bytes <= ANSWERS_BYTES_MAX;
+        if fits { (answer, share) } else { (answer.without_messages(), share) }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.sum.0.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl Answer {
+    /// What its messages take.
+    fn bytes(&self) -> usize {
+        let messages = match self {
+            Self::Joined(recovery) => &recovery.messages,
+            Self::Page(page) => &page.messages,
+            Self::Nothing | Self::Fault(_) => return 0,
+        };
+        messages.iter().map(Kept::bytes).sum()
+    }
+
+    /// What is said where its messages cannot be had now.
+    fn without_messages(self) -> Self {
+        match self {
+            Self::Joined(Recovery { position, .. }) => {
+                Self::Joined(Recovery { position, ..Recovery::default() })
+            }
+            Self::Page(_) => Self::Fault(Fault::OVERLOADED),
+            Self::Nothing | Self::Fault(_) => self,
+        }
+    }
+}
+
 impl Hub {
     /// Asks the home of a room; the answer, where it is known at once. Else it comes to
     /// [`answered`](Self::answered).
@@ -63,7 +119,9 @@ impl Hub {
         peers: &mut Peers<Session, P>,
         inquiry: Inquiry,
     ) -> Result<Option<Answer>, Fault> {
-        if !self.config.history.keep(&inquiry.room).has_history() {
+        if !self.config.history.keep(&inquiry.room).has_history()
+            && (self.relay.is_none() || matches!(inquiry.ask, Ask::Page(..)))
+        {
             return Ok(Some(inquiry.ask.without_history()));
         }
         let home = self.home_of(&inquiry.room);
@@ -88,7 +146,13 @@ impl Hub {
     ) -> Option<Answer> {
         let Inquiry { room, ask, .. } = &inquiry;
         let (keep, now_ms) = (self.config.history.keep(room), peers.unix_ms());
-        if !keep.is_durable {
+        if self.relay.is_some() && matches!(ask, Ask::Join(_)) {
+            let is_followed = self.followed.touch(room, now_ms);
+            if is_followed && !keep.has_history() {
+                return Some(ask.without_history());
+            }
+        }
+        if !keep.is_durable && self.relay.is_none() {
             if matches!(ask, Ask::Join(_)) {
                 self.logs.open(room, keep, || Epoch(peers.random_u64()), now_ms);
             }
@@ -96,27 +160,23 @@ impl Hub {
             return Some(found.unwrap_or_else(|| ask.unrecovered(self.logs.position(room))));
         }
         let oldest_ms = keep.oldest_ms(now_ms);
-        let Some(keeper) = &self.keeper else { return Some(ask.unavailable()) };
+        let Some(keeper) = self.keeper().cloned() else { return Some(ask.unavailable()) };
         let own = self.others.loop_index();
-        if self.logs.position(room).is_none() {
-            let messages = keep.messages_max.min(PAGE_MESSAGES_MAX);
-            let max = PageMax { messages, bytes: PAGE_BYTES_MAX };
-            let parked = self.loading.entry(Arc::clone(room)).or_default();
-            if parked.is_empty() {
-                let (room, span) = (Arc::clone(room), Span::Newest);
-                let load = Op::Read(Reading { room, span, max, oldest_ms, inquiry: None });
-                if let Err(fault) = keeper.put(own, load) {
-                    self.loading.remove(&inquiry.room);
-                    return Some(inquiry.ask.refused(fault));
-                }
+        // A page of a room that nobody here is in is read by itself, where other nodes may go on.
+        let loads = self.relay.is_none() || matches!(ask, Ask::Join(_));
+        if loads && self.logs.position(room).is_none() {
+            if !self.loading.contains_key(room)
+                && let Err(fault) = self.load(room, now_ms)
+            {
+                self.put_off(room, *ask);
+                return Some(ask.refused(fault));
             }
-            parked.push(inquiry);
+            self.loading.entry(Arc::clone(room)).or_default().push(inquiry);
             return None;
         }
         if let Some(answer) = self.look_up(room, *ask, now_ms) {
             return Some(answer);
         }
-        let keeper = self.keeper.as_ref()?;
         let (span, messages) = match *ask {
             Ask::Join(since) => {
                 (Span::After(since.map_or(0, |since| since.offset)), PAGE_MESSAGES_MAX)
@@ -124,10 +184,26 @@ impl Hub {
             Ask::Page(span, limit) => (span, limit),
         };
         let (room, max) = (Arc::clone(room), PageMax { messages, bytes: PAGE_BYTES_MAX });
-        let ask = *ask;
+        let (ask, of_read) = (*ask, Arc::clone(&room));
         let inquiry = Some(Box::new(inquiry));
-        let put = keeper.put(own, Op::Read(Reading { room, span, max, oldest_ms, inquiry }));
-        put.err().map(|fault| ask.refused(fault))
+        let reading = Reading { room: of_read, span, max, oldest_ms, inquiry };
+        let fault = keeper.put(own, Op::Read(reading)).err()?;
+        self.put_off(&room, ask);
+        Some(self.answer_alone(peers, &room, ask, fault))
+    }
+
+    /// Has the log of a room read; who asks meanwhile waits in `loading`.
+    pub(super) fn load(&mut self, room: &Arc<str>, now_ms: u64) -> Result<(), Fault> {
+        let Some(keeper) = self.keeper() else { return Err(Fault::STORE_UNAVAILABLE) };
+        let keep = self.config.history.keep(room);
+        let messages = keep.messages_max.min(PAGE_MESSAGES_MAX);
+        let max = PageMax { messages, bytes: PAGE_BYTES_MAX };
+        let (span, oldest_ms) = (Span::Newest, keep.oldest_ms(now_ms));
+        let room = Arc::clone(room);
+        let reading = Reading { room: Arc::clone(&room), span, max, oldest_ms, inquiry: None };
+        keeper.put(self.others.loop_index(), Op::Read(reading))?;
+        self.loading.entry(room).or_default();
+        Ok(())
     }
 
     /// Answers from what is in memory, where that is enough.
@@ -136,6 +212,13 @@ impl Hub {
         match ask {
             Ask::Join(None) => Some(ask.unrecovered(Some(position))),
             Ask::Join(Some(since)) => {
+                // A node that lags behind the others may be asked for what is said already.
+                if self.relay.is_some()
+                    && since.epoch == Some(position.epoch)
+                    && since.offset > position.offset
+                {
+                    return None;
+                }
                 let missed = position.offset.checked_sub(since.offset);
                 let is_possible = since.epoch == Some(position.epoch)
                     && missed.is_some_and(|missed| missed <= PAGE_MESSAGES_MAX as u64);
@@ -160,10 +243,18 @@ impl Hub {
         result: Result<Page, Fault>,
     ) {
         let parked = self.loading.remove(room).unwrap_or_default();
+        let was_missed = self.followed.find(room);
         let fault = match result {
             Ok(page) => {
+                let has_history = self.config.history.keep(room).has_history();
+                if was_missed && has_history {
+                    self.tell_gap(peers, room, page.position);
+                }
                 let keep = self.config.history.keep(room);
-                self.logs.load(room, keep, page, peers.unix_ms());
+                if has_history {
+                    self.logs.load(room, keep, page, peers.unix_ms());
+                }
+                self.followed.begin(room);
                 None
             }
             Err(fault) => Some(fault),
@@ -188,7 +279,7 @@ impl Hub {
         result: Result<Page, Fault>,
     ) {
         let answer = match (result, inquiry.ask) {
-            (Err(fault), ask) => ask.refused(fault),
+            (Err(fault), ask) => self.answer_alone(peers, &inquiry.room, ask, fault),
             (Ok(page), Ask::Page(..)) => Answer::Page(page),
             (Ok(page), ask @ Ask::Join(since)) => {
                 let is_whole = since.is_some_and(|since| {
@@ -206,6 +297,35 @@ impl Hub {
         self.reply(peers, inquiry.by, answer);
     }
 
+    /// Too much waits already: a room into which somebody comes is read later.
+    fn put_off(&mut self, room: &Arc<str>, ask: Ask) {
+        if self.relay.is_some() && matches!(ask, Ask::Join(_)) {
+            self.followed.miss(room);
+        }
+    }
+
+    /// Answers where the store or the broker cannot be asked. Who has seen no more than this node
+    /// is told how far the room is here; who has is told no place before it can be read.
+    fn answer_alone<P: Platform>(
+        &mut self,
+        peers: &Peers<Session, P>,
+        room: &Arc<str>,
+        ask: Ask,
+        fault: Fault,
+    ) -> Answer {
+        let here = self.logs.position(room).filter(|here| match ask {
+            Ask::Join(Some(since)) => {
+                since.epoch == Some(here.epoch) && since.offset <= here.offset
+            }
+            Ask::Join(None) => true,
+            Ask::Page(..) => false,
+        });
+        if self.relay.is_none() || here.is_none() {
+            return ask.refused(fault);
+        }
+        self.look_up(room, ask, peers.unix_ms()).unwrap_or_else(|| ask.unrecovered(here))
+    }
+
     /// Answers what another loop asks.
     pub(super) fn receive_inquiry<P: Platform>(
         &mut self,
@@ -221,9 +341,11 @@ impl Hub {
     fn reply<P: Platform>(&mut self, peers: &mut Peers<Session, P>, by: Origin, answer: Answer) {
         if by.loop_index == self.others.loop_index() {
             self.answered(peers, by, answer);
-        } else {
-            self.others.send(by.loop_index, Letter::Answer { by, answer: Box::new(answer) });
+            return;
         }
+        let (answer, share) = self.answers.take(answer);
+        let letter = Letter::Answer { by, answer: Box::new(answer), _share: share };
+        self.others.send(by.loop_index, letter);
     }
 }
 
@@ -260,5 +382,34 @@ impl Ask {
             Self::Join(_) => self.unrecovered(None),
             Self::Page(..) => Answer::Fault(fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::wire::Wire;
+
+    fn joined(len: usize) -> Answer {
+        let frame = Wire::Json.frame(&vec![b'x'; len]);
+        let messages = vec![Kept { offset: 1, timestamp: 0, frame }];
+        Answer::Joined(Recovery { position: None, is_recovered: true, messages })
+    }
+
+    #[test]
+    fn answers_under_way_are_bounded_and_free_when_they_are_seen() {
+        let answers = UnderWay::default();
+        let is_whole = |answer: &Answer| matches!(answer, Answer::Joined(it) if it.is_recovered);
+        let mut shares = Vec::new();
+        for _ in 0..7 {
+            let (answer, share) = answers.take(joined(1 << 20));
+            assert!(is_whole(&answer));
+            shares.push(share);
+        }
+        let (answer, share) = answers.take(joined(1 << 20));
+        assert!(!is_whole(&answer) && answer.bytes() == 0);
+        drop((shares, share));
+        assert_eq!(answers.0.load(Relaxed), 0);
+        assert!(is_whole(&answers.take(joined(1 << 20)).0));
     }
 }

@@ -4,7 +4,7 @@
 //! a room and the room's seat of a member point at each other, so that coming and going cost
 //! nothing that grows. Never sends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -23,7 +23,8 @@ struct Place {
     seat: u32,
 }
 
-/// One room, as one loop sees it: its own members, and the names of those on other loops.
+/// One room, as one loop sees it: its own members, and the names of those on other loops and on
+/// other nodes.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Arc<str>,
@@ -34,8 +35,11 @@ pub(super) struct Room {
     /// How many of them speak Protobuf.
     twins: usize,
     /// How many times each name is taken on other loops.
-    elsewhere: HashMap<Arc<str>, i64>,
+    elsewhere: BTreeMap<Arc<str>, i64>,
     elsewhere_count: i64,
+    /// The same of other nodes; without a name those of whom only the number is known.
+    far: BTreeMap<Arc<str>, i64>,
+    far_count: i64,
     /// How far this loop has delivered what another gives its order.
     pub(super) position: Option<Position>,
 }
@@ -49,6 +53,8 @@ pub(super) struct Rooms {
     rules: RoomRules,
     /// How many seats are taken.
     seats: usize,
+    /// Rooms that nobody of this node is in any more, where somebody wants to know.
+    emptied: Option<Vec<Arc<str>>>,
 }
 
 impl Room {
@@ -59,15 +65,17 @@ impl Room {
             ids: Vec::new(),
             places: Vec::new(),
             twins: 0,
-            elsewhere: HashMap::new(),
+            elsewhere: BTreeMap::new(),
             elsewhere_count: 0,
+            far: BTreeMap::new(),
+            far_count: 0,
             position: None,
         }
     }
 
-    /// How many members there are on all loops.
+    /// How many members there are on all loops, and on all nodes.
     pub(super) fn count(&self) -> usize {
-        self.ids.len().saturating_add_signed(self.elsewhere_count as isize)
+        self.ids.len().saturating_add_signed((self.elsewhere_count + self.far_count) as isize)
     }
 
     /// How many of its members on this loop speak in one form.
@@ -78,7 +86,8 @@ impl Room {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nobody of this node is there.
+    fn is_deserted(&self) -> bool {
         self.ids.is_empty() && self.elsewhere.is_empty()
     }
 }
@@ -98,9 +107,29 @@ impl Rooms {
         (rooms + members + 2 * SEAT * self.seats) as u64
     }
 
+    /// From now on, takes note of rooms that nobody of this node is in any more.
+    pub(super) fn tell_emptied(&mut self) {
+        self.emptied.get_or_insert_default();
+    }
+
+    /// Whether there are such rooms.
+    pub(super) fn has_emptied(&self) -> bool {
+        self.emptied.as_ref().is_some_and(|emptied| !emptied.is_empty())
+    }
+
+    /// Rooms that nobody of this node is in any more, since this was asked last.
+    pub(super) fn take_emptied(&mut self) -> Vec<Arc<str>> {
+        self.emptied.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// The number of the room of that name, if anybody is in it.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
         self.by_name.get(name).copied()
+    }
+
+    /// Whether somebody of this node is in the room of that name.
+    pub(super) fn has_members(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|room| !room.is_deserted())
     }
 
     /// The room of a number.
@@ -115,6 +144,11 @@ impl Rooms {
 
     pub(super) fn len(&self) -> usize {
         self.rooms.len()
+    }
+
+    /// How many seats are taken.
+    pub(super) const fn seats(&self) -> usize {
+        self.seats
     }
 
     /// No room has a number from this one on.
@@ -144,9 +178,10 @@ impl Rooms {
         members.map(|member| member.id)
     }
 
-    /// The names of a room's members on all loops, at most `max`.
+    /// The names of a room's members on all loops and nodes, at most `max`.
     pub(super) fn names<'a>(&'a self, room: &'a Room, max: usize) -> Vec<&'a str> {
-        let elsewhere = room.elsewhere.iter().flat_map(|(name, count)| {
+        let far = room.far.iter().filter(|(name, _)| !name.is_empty());
+        let elsewhere = room.elsewhere.iter().chain(far).flat_map(|(name, count)| {
             std::iter::repeat_n(&**name, usize::try_from(*count).unwrap_or(0))
         });
         let here = self.members_of(room).map(|member| &*member.name);
@@ -199,7 +234,7 @@ impl Rooms {
         {
             other.place = seat.place;
         }
-        self.forget_if_empty(room);
+        self.note_if_deserted(room);
         Some(name)
     }
 
@@ -213,6 +248,19 @@ impl Rooms {
             room.elsewhere.remove(name);
         }
         room.elsewhere_count += change;
+        self.note_if_deserted(number);
+    }
+
+    /// Members have come to a room on other nodes, or have left it.
+    pub(super) fn count_far(&mut self, room: &str, name: &Arc<str>, change: i64) {
+        let number = self.open(room);
+        let room = &mut self.rooms[number as usize];
+        let count = room.far.entry(Arc::clone(name)).or_default();
+        *count += change;
+        if *count == 0 {
+            room.far.remove(name);
+        }
+        room.far_count += change;
         self.forget_if_empty(number);
     }
 
@@ -227,8 +275,20 @@ impl Rooms {
         number
     }
 
+    fn note_if_deserted(&mut self, number: u32) {
+        let room = &self.rooms[number as usize];
+        if !room.is_deserted() {
+            return;
+        }
+        if let Some(emptied) = &mut self.emptied {
+            emptied.push(Arc::clone(&room.name));
+        }
+        self.forget_if_empty(number);
+    }
+
     fn forget_if_empty(&mut self, number: u32) {
-        if self.rooms[number as usize].is_empty() {
+        let room = &self.rooms[number as usize];
+        if room.is_deserted() && room.far.is_empty() {
             let room = self.rooms.remove(number as usize);
             self.by_name.remove(&room.name);
         }
@@ -314,5 +374,22 @@ mod tests {
         rooms.count_elsewhere("a", &"y".into(), -1);
         assert!(rooms.find("a").is_none());
         assert!(rooms.rooms.is_empty());
+    }
+
+    #[test]
+    fn who_is_on_other_nodes_is_listed_and_keeps_no_room_from_being_let_go() {
+        let mut rooms = with_members(1);
+        rooms.tell_emptied();
+        let room = rooms.join(0, "a");
+        rooms.count_far("a", &"y".into(), 2);
+        rooms.count_far("a", &"".into(), 5);
+        let found = rooms.find("a").unwrap();
+        assert_eq!((found.count(), rooms.names(found, 9)), (8, vec!["0", "y", "y"]));
+        rooms.leave(0, room);
+        assert!(!rooms.has_members("a") && rooms.number("a").is_some());
+        assert_eq!(rooms.take_emptied(), [Arc::from("a")]);
+        rooms.count_far("a", &"y".into(), -2);
+        rooms.count_far("a", &"".into(), -5);
+        assert!(rooms.rooms.is_empty() && rooms.take_emptied().is_empty());
     }
 }

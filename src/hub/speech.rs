@@ -124,17 +124,47 @@ impl Hub {
             To::Room(room) if self.config.history.keep(room).has_history() => {
                 let (room, content) = (Arc::clone(room), content.to_owned());
                 let sender = sender.into();
-                let publish = Publish { room, sender, content, timestamp, key: None, by: None };
+                let (key, message_id, by, is_counted) = (None, None, None, false);
+                let publish =
+                    Publish { room, sender, content, timestamp, key, message_id, by, is_counted };
                 if self.publish_in_order(peers, publish).is_err() {
                     tracing::debug!("a loop is too far behind: a message was not published");
                 }
                 return;
             }
-            To::Room(_) | To::All => Delivery::Text { room, offset, content, sender, timestamp },
+            To::Room(room) => {
+                if self.pass_on(room, sender, content, timestamp, None, false).is_err() {
+                    tracing::debug!("a message did not reach the other nodes");
+                }
+                Delivery::Text { room: Some(room), offset, content, sender, timestamp }
+            }
+            To::All => Delivery::Text { room, offset, content, sender, timestamp },
             To::User(_) => Delivery::Direct { content, sender, timestamp },
         };
         let frames = Frames::new(delivery.encode(&mut self.buffer));
-        self.publish(peers, to, &frames, None);
+        if let (To::Room(room), Some(sink)) = (to, &self.sink) {
+            sink.said(room, sender, content, None, timestamp);
+        }
+        if matches!(to, To::Room(_)) {
+            self.publish(peers, to, &frames, None);
+        } else if self.publish_to_nodes(peers, to, &frames).is_err() {
+            tracing::debug!("a message did not reach all loops and nodes");
+        }
+    }
+
+    /// Tells those in a room on this loop that members of one name have come elsewhere, or have
+    /// left.
+    pub(super) fn announce_all<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        room: &Arc<str>,
+        name: &str,
+        change: i64,
+    ) {
+        let event = if change > 0 { Event::Join } else { Event::Leave };
+        for _ in 0..change.unsigned_abs().min(self.config.presence_max as u64) {
+            self.announce(peers, room, name, event, None);
+        }
     }
 
     /// Tells those in a room on this loop that somebody has come or left. The other loops do the
@@ -163,11 +193,11 @@ impl Hub {
     pub(super) fn welcome<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
-        member: u32,
+        number: u32,
         position: Option<Position>,
     ) {
         let timestamp = peers.unix_ms();
-        let Some(member) = self.rooms.members.find(member) else { return };
+        let Some(member) = self.rooms.members.find(number) else { return };
         let seat = member.seats.as_slice().first();
         let room = seat.and_then(|seat| self.rooms.room(seat.room));
         let members = room.map(|room| self.rooms.names(room, self.config.presence_max));
@@ -181,6 +211,7 @@ impl Hub {
             traceparent: self.traces.of_connection(member.id, member.trace()).to_string(),
             timestamp,
             expires_at: member.expires_at_ms(),
+            session: self.sessions.as_ref().and_then(|holding| holding.of(number)),
         };
         tell(peers, member, delivery.encode(&mut self.buffer));
     }

@@ -1,16 +1,16 @@
 //! What may be asked of all loops together, and what they say.
 //!
-//! Owns the tasks, the parts of an answer and how they become one. Each loop adds its part to the
-//! answer; when the last has let go of it, it is whole.
+//! Owns the tasks, and how the parts of an answer, one of each loop, become one.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::auth::Revocation;
+use super::auth::{Revocation, RevokedName};
+use super::caller::Address;
+use super::parts::Parts;
 use crate::frame::CloseCode;
 use crate::net::ConnectionId;
 
@@ -58,6 +58,8 @@ pub enum Task {
     },
     /// Close the connections whose tokens are revoked by this.
     Revoke(Revocation),
+    /// Take an entry out of the list of revocations: on this node that is done already.
+    Unrevoke(RevokedName),
 }
 
 /// One connection, or all of a user.
@@ -92,7 +94,7 @@ pub struct MemberId {
 pub struct MemberIdError;
 
 /// What the loops say together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Reply {
     /// To [`Task::Rooms`].
     pub rooms: Vec<RoomInfo>,
@@ -106,7 +108,7 @@ pub struct Reply {
 }
 
 /// One room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct RoomInfo {
     /// Its name.
     pub room: Box<str>,
@@ -115,7 +117,7 @@ pub struct RoomInfo {
 }
 
 /// One connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ConnectionInfo {
     /// Its id.
     pub id: MemberId,
@@ -125,21 +127,20 @@ pub struct ConnectionInfo {
     pub rooms: Vec<Box<str>>,
     /// When it came, in seconds since 1970.
     pub opened_s: u32,
-    /// Where it comes from.
-    pub address: Option<SocketAddr>,
+    /// Where it comes from: behind a proxy that is trusted, the client itself.
+    pub address: Option<Address>,
     /// What it is owed from earlier turns.
     pub backlog_bytes: usize,
+    /// The name of its node, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node: Option<Box<str>>,
 }
 
-/// What becomes of an answer.
-type Done = Box<dyn FnOnce(Reply) + Send>;
-
 /// An answer in the making.
+#[derive(Debug)]
 pub(super) struct Gathering {
     task: Task,
-    asked: usize,
-    parts: Mutex<Vec<Reply>>,
-    done: Mutex<Option<Done>>,
+    parts: Parts<Reply>,
 }
 
 impl Task {
@@ -154,7 +155,8 @@ impl Task {
             | Self::Members { .. }
             | Self::Connections { .. }
             | Self::Unsubscribe { .. }
-            | Self::Revoke(_) => None,
+            | Self::Revoke(_)
+            | Self::Unrevoke(_) => None,
         }
     }
 
@@ -166,15 +168,26 @@ impl Task {
             Self::Rooms { .. }
             | Self::Disconnect { .. }
             | Self::Unsubscribe { .. }
-            | Self::Revoke(_) => 0,
+            | Self::Revoke(_)
+            | Self::Unrevoke(_) => 0,
         }
     }
 }
 
 impl Gathering {
     pub(super) fn new(task: Task, asked: usize, done: impl FnOnce(Reply) + Send + 'static) -> Self {
-        let done: Done = Box::new(done);
-        Self { task, asked, parts: Mutex::default(), done: Mutex::new(Some(done)) }
+        let max = task.max();
+        let parts = Parts::new(move |parts: Vec<Reply>| {
+            let mut reply = Reply { is_whole: parts.len() == asked, ..Reply::default() };
+            for part in parts {
+                reply.rooms.extend(part.rooms);
+                reply.connections.extend(part.connections);
+                reply.count += part.count;
+            }
+            reply.connections.truncate(max);
+            done(reply);
+        });
+        Self { task, parts }
     }
 
     pub(super) const fn task(&self) -> &Task {
@@ -183,30 +196,7 @@ impl Gathering {
 
     /// Takes the part of one loop.
     pub(super) fn add(&self, part: Reply) {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
-    }
-}
-
-impl Drop for Gathering {
-    fn drop(&mut self) {
-        let parts = self.parts.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut reply = Reply { is_whole: parts.len() == self.asked, ..Reply::default() };
-        for part in parts.drain(..) {
-            reply.rooms.extend(part.rooms);
-            reply.connections.extend(part.connections);
-            reply.count += part.count;
-        }
-        reply.connections.truncate(self.task.max());
-        let done = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(done) = done.take() {
-            done(reply);
-        }
-    }
-}
-
-impl fmt::Debug for Gathering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gathering").field("task", &self.task).finish_non_exhaustive()
+        self.parts.add(part);
     }
 }
 
@@ -225,6 +215,13 @@ impl FromStr for MemberId {
         let (loop_index, index, generation) = (part()?, part()?, part()?);
         let id = ConnectionId::from_u64(u64::from(generation) << 32 | u64::from(index));
         if parts.next().is_some() { Err(MemberIdError) } else { Ok(Self { loop_index, id }) }
+    }
+}
+
+impl<'de> Deserialize<'de> for MemberId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

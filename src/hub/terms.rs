@@ -43,6 +43,11 @@ impl Terms {
         self.unknown.push_back((deadline, id));
     }
 
+    /// How many ends are kept.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len() + self.unknown.len()
+    }
+
     /// The next connection that had to show a token by `now`, whether it has or not.
     pub(super) fn next_late(&mut self, now: Duration) -> Option<ConnectionId> {
         let (deadline, id) = *self.unknown.front()?;

@@ -45,7 +45,7 @@ impl Trace {
         head.all_headers().only(NAME).ok().flatten().and_then(Self::parse)
     }
 
-    fn parse(value: &[u8]) -> Option<Self> {
+    pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let front = value.get(..LEN)?;
         let [version, trace_id, parent_id, flags] = [0..2, 3..35, 36..52, 53..55]
             .map(|range| front.get(range).filter(|part| part.iter().all(is_digit)));

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::command::Fault;
-use super::handler::{Hub, Session};
+use super::handler::{Hub, Session, id_of};
 use super::recovery::{Answer, Ask, Inquiry};
+use super::resuming::Resuming;
 use super::sequencer::Origin;
 use crate::net::{Message, Peers, Platform};
 
@@ -20,13 +21,15 @@ const HELD_MAX: usize = 256;
 /// What they take at most, in bytes.
 const HELD_BYTES_MAX: usize = 256 << 10;
 
+/// What all members of a loop that wait may have held, in bytes.
+pub(super) const HELD_BYTES_OF_ALL_MAX: usize = 8 << 20;
+
 /// A member that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) room: Arc<str>,
     pub(super) awaited: Awaited,
-    held: VecDeque<Box<[u8]>>,
-    held_bytes: usize,
+    held: Held,
 }
 
 /// What it waits for.
@@ -38,6 +41,27 @@ pub(super) enum Awaited {
     Join(Option<Box<RawValue>>),
     /// The answer to its `history`.
     Page(Option<Box<RawValue>>),
+    /// To hear of the session that it wants to take over.
+    Session(Box<Resuming>),
+    /// To be let into the next room of its session.
+    Room(Box<Resuming>),
+}
+
+/// What a member has said while it waited.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    messages: VecDeque<Box<[u8]>>,
+    bytes: usize,
+}
+
+impl Waiting {
+    pub(super) fn new(room: Arc<str>, awaited: Awaited) -> Self {
+        Self { room, awaited, held: Held::default() }
+    }
+
+    pub(super) fn into_parts(self) -> (Awaited, Held) {
+        (self.awaited, self.held)
+    }
 }
 
 impl Hub {
@@ -59,8 +83,7 @@ impl Hub {
         match self.ask_home(peers, Inquiry { by, room: Arc::clone(&room), ask })? {
             Some(answer) => self.finish(peers, number, &room, awaited, answer),
             None => {
-                let (held, held_bytes) = (VecDeque::new(), 0);
-                self.waiting.insert(number, Waiting { room, awaited, held, held_bytes });
+                self.waiting.insert(number, Waiting::new(room, awaited));
                 Ok(())
             }
         }
@@ -71,17 +94,26 @@ impl Hub {
         &mut self,
         peers: &mut Peers<Session, P>,
         number: u32,
-        message: &[u8],
+        message: Message<'_>,
     ) -> bool {
         let Some(waiting) = self.waiting.get_mut(&number) else { return false };
-        let bytes = waiting.held_bytes + message.len();
-        if waiting.held.len() >= HELD_MAX || bytes > HELD_BYTES_MAX {
-            self.refuse(peers, number, None, Fault::OVERLOADED);
+        let len = message.payload.len();
+        let (bytes, of_all) = (waiting.held.bytes + len, self.held_bytes + len);
+        let is_full = waiting.held.messages.len() >= HELD_MAX || bytes > HELD_BYTES_MAX;
+        if is_full || of_all > HELD_BYTES_OF_ALL_MAX {
+            self.refuse(peers, number, id_of(message).as_deref(), Fault::OVERLOADED);
             return true;
         }
-        waiting.held_bytes = bytes;
-        waiting.held.push_back(message.into());
+        (waiting.held.bytes, self.held_bytes) = (bytes, of_all);
+        waiting.held.messages.push_back(message.payload.into());
         true
+    }
+
+    /// A member waits no more.
+    pub(super) fn forget_waiting(&mut self, number: u32) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&number)?;
+        self.held_bytes -= waiting.held.bytes;
+        Some(waiting)
     }
 
     /// An answer has come for a member of this loop.
@@ -94,27 +126,42 @@ impl Hub {
         if !self.is_here(by) {
             return;
         }
-        let Some(waiting) = self.waiting.remove(&by.member) else { return };
-        let Waiting { room, awaited, mut held, .. } = waiting;
+        let Some(waiting) = self.forget_waiting(by.member) else { return };
+        let Waiting { room, awaited, held } = waiting;
         let id = match &awaited {
             Awaited::Welcome => None,
             Awaited::Join(id) | Awaited::Page(id) => id.clone(),
+            Awaited::Session(resuming) | Awaited::Room(resuming) => {
+                resuming.id().map(RawValue::to_owned)
+            }
         };
         if let Err(fault) = self.finish(peers, by.member, &room, awaited, answer) {
             self.refuse(peers, by.member, id.as_deref(), fault);
         }
-        while let Some(message) = held.pop_front() {
+        self.go_on(peers, by, held);
+    }
+
+    /// Carries out what a member has said while it waited, until it waits again.
+    pub(super) fn go_on<P: Platform>(
+        &mut self,
+        peers: &mut Peers<Session, P>,
+        by: Origin,
+        mut held: Held,
+    ) {
+        loop {
+            if let Some(again) = self.waiting.get_mut(&by.member) {
+                self.held_bytes += held.bytes;
+                again.held = held;
+                return;
+            }
+            let Some(message) = held.messages.pop_front() else { return };
+            held.bytes -= message.len();
             if !peers.is_open(by.id) {
                 return; // what comes behind our Close is not heard
             }
             let Some(member) = self.rooms.members.find(by.member) else { return };
             let message = Message { kind: member.wire.kind(), payload: &message };
             self.take(peers, by.member, message);
-            if let Some(again) = self.waiting.get_mut(&by.member) {
-                again.held_bytes = held.iter().map(|message| message.len()).sum();
-                again.held = held;
-                return;
-            }
         }
     }
 }

@@ -32,6 +32,12 @@ impl Accepting {
         }
     }
 
+    /// Every listener may have more.
+    #[cfg(all(unix, feature = "hub"))]
+    pub(super) fn ready_all(&mut self) {
+        self.more.fill(true);
+    }
+
     /// A descriptor has become free.
     pub(super) fn resume(&mut self) {
         self.paused_until = None;
@@ -51,7 +57,7 @@ impl Accepting {
 impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Takes what the listeners have, up to the turn's budget.
     pub(super) fn accept(&mut self) {
-        if self.accepting.next().is_none_or(|due| due > self.now) {
+        if self.is_held || self.accepting.next().is_none_or(|due| due > self.now) {
             return;
         }
         self.accepting.resume();

@@ -297,6 +297,11 @@ impl Backlog {
         }
     }
 
+    /// The pong that is owed past the high mark.
+    pub(super) const fn pong(&self) -> Option<&Pong> {
+        self.pong.as_ref()
+    }
+
     /// Owes one pong, in place of any other.
     pub(super) fn owe_pong(&mut self, payload: &[u8]) {
         self.pong = Some(Pong::new(payload));
@@ -304,6 +309,34 @@ impl Backlog {
 
     pub(super) fn take_pong(&mut self) -> Option<Pong> {
         self.pong.take()
+    }
+}
+
+/// What is owed, for another process.
+#[cfg(feature = "hub")]
+impl Backlog {
+    /// What each segment owes, what may be done with it, and whether a part of it is written.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (Vec<u8>, Mark, bool)> {
+        let mut own_at = 0;
+        self.segments.iter().filter(|segment| segment.left > 0).map(move |segment| {
+            let bytes = match &segment.shared {
+                Some(bytes) => bytes[bytes.len() - segment.left..].to_vec(),
+                None => {
+                    let start = own_at;
+                    own_at += segment.left;
+                    self.own.range(start..own_at).copied().collect()
+                }
+            };
+            (bytes, segment.mark, segment.begun)
+        })
+    }
+
+    /// Takes a segment of another process.
+    pub(super) fn restore(&mut self, bytes: &[u8], mark: Mark, begun: bool) {
+        self.push_bytes(bytes, 0, mark);
+        if let Some(segment) = self.segments.back_mut() {
+            segment.begun |= begun;
+        }
     }
 }
 
@@ -435,6 +468,24 @@ mod tests {
         }
         assert_eq!(replaced, 9_997);
         assert_eq!(drain(&mut backlog, 5).len(), 3 * 7);
+    }
+
+    #[test]
+    #[cfg(feature = "hub")]
+    fn what_is_owed_moves_to_another_process() {
+        let mut backlog = Backlog::new();
+        backlog.push_bytes(b"Xhalf", 1, Mark::Kept);
+        backlog.push_shared(&frame("shared"), 0, Mark::Keyed(KEY));
+        backlog.push_shared(&frame("latest"), 0, Mark::Keyed(KEY));
+        backlog.push_bytes(b"own", 0, Mark::Lossy);
+        backlog.push_bytes(b"control", 0, Mark::Fixed);
+        let mut moved = Backlog::new();
+        for (bytes, mark, begun) in backlog.segments() {
+            moved.restore(&bytes, mark, begun);
+        }
+        assert_eq!(moved.drop_oldest(0), 2, "what is half written stays");
+        assert_eq!(drain(&mut moved, 3), b"halfcontrol");
+        assert_eq!(drain(&mut backlog, 3), b"half\x81\x06latestowncontrol");
     }
 
     #[test]

@@ -45,8 +45,12 @@ pub struct Config {
     pub close_timeout: Duration,
     /// How long a peer that is owed something may go without taking any of it. Default: 30 s.
     pub write_timeout: Duration,
-    /// How long peers may take to leave when the server stops. Default: 5 s.
+    /// Over how long peers are asked to leave when the loop stops, evenly; then they have as long
+    /// again, and no longer than [`close_timeout`](Self::close_timeout), to do so. Default: 5 s.
     pub drain_timeout: Duration,
+    /// So many peers at least are asked a second, so that a few need not take all that time.
+    /// Default: 100.
+    pub drain_rate_min: u32,
     /// A peer that is owed more than this, in bytes, is not read from. Default: 64 KiB.
     pub backlog_high_bytes: usize,
     /// A peer that is owed no more than this is read from again. Default: 16 KiB.
@@ -97,6 +101,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
+            drain_rate_min: 100,
             backlog_high_bytes: 64 << 10,
             backlog_low_bytes: 16 << 10,
             backlog_bytes_max: 4 << 20,

@@ -11,8 +11,11 @@ use std::time::Duration;
 use super::accept::Accepting;
 use super::deadline::{Wait, end_of_tick, tick};
 use super::dial::DialError;
+use super::draining::Draining;
+use super::mailbox::Wish;
 use super::peer::Stage;
 use super::peers::TABLE_START;
+use super::pulse::Pulse;
 use super::reading::{Reading, close_session};
 use super::{
     Clock, CloseReason, Config, ConnectionId, Handler, Mailbox, Peers, Platform, Poll, Ready,
@@ -48,14 +51,18 @@ pub struct EventLoop<H: Handler<P>, P: Platform> {
     pub(super) accepting: Accepting,
     /// The time of this turn.
     pub(super) now: Duration,
-    mailbox: Mailbox<H::Mail>,
+    /// Whether nothing is accepted for now.
+    pub(super) is_held: bool,
+    /// Whether nothing is read for now.
+    pub(super) is_frozen: bool,
+    pub(super) mailbox: Mailbox<H::Mail>,
     mail: Vec<H::Mail>,
     ready: Vec<Ready>,
     next_handler_tick: Duration,
     /// Whether the last tick found no connection, and none has come since.
     is_at_rest: bool,
-    /// When a loop that stops has waited long enough for its peers.
-    stop_by: Option<Duration>,
+    pub(super) draining: Option<Draining>,
+    pub(super) pulse: Option<Pulse>,
 }
 
 impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
@@ -80,12 +87,15 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             again: Vec::new(),
             now: clock.now(),
             peers: Peers::new(config, clock, random),
+            is_held: false,
+            is_frozen: false,
             mailbox,
             mail: Vec::new(),
             ready: Vec::new(),
             next_handler_tick: Duration::ZERO,
             is_at_rest: true,
-            stop_by: None,
+            draining: None,
+            pulse: None,
         }
     }
 
@@ -129,9 +139,15 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         }
         self.accept();
         self.take_mail();
+        #[cfg(all(unix, feature = "hub"))]
+        self.hand_over();
+        self.drain();
         self.wake();
         self.expire();
         self.settle();
+        if let Some(pulse) = &mut self.pulse {
+            pulse.beat(self.now);
+        }
         Ok(())
     }
 
@@ -145,21 +161,12 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         self.peers.len()
     }
 
-    /// Whether a stop was asked for, and nothing is left to do.
-    pub fn is_stopped(&self) -> bool {
-        self.stop_by.is_some_and(|stop_by| self.peers.is_empty() || self.now >= stop_by)
-    }
-
-    pub(super) const fn is_stopping(&self) -> bool {
-        self.stop_by.is_some()
-    }
-
     /// How long nothing will have to be done unless something becomes ready; `None` is forever.
     fn timeout(&mut self) -> Option<Duration> {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let mut next = self.accepting.next();
+        let mut next = self.accepting.next().filter(|_| !self.is_held);
         let mut at = |time: Duration| next = Some(next.map_or(time, |next| next.min(time)));
         let has_work = self.handler.has_work() || self.spare.bytes() > 0;
         if has_work || !self.peers.is_empty() || !self.is_at_rest {
@@ -168,9 +175,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         if !self.peers.is_empty() {
             at(end_of_tick(self.peers.next_due));
         }
-        if let Some(stop_by) = self.stop_by {
-            at(stop_by);
-        }
+        let pulse_due = self.pulse.as_ref().map(Pulse::due);
+        self.drain_due().into_iter().chain(pulse_due).for_each(&mut at);
         let now = self.peers.clock.now();
         self.peers.stats.turned(now.saturating_sub(self.now));
         let timeout = next.map(|next| next.saturating_sub(now));
@@ -221,34 +227,22 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     fn take_mail(&mut self) {
-        if self.stop_by.is_none() && self.mailbox.is_stopping() {
-            self.begin_stop();
+        if let Some(wish) = self.mailbox.wish()
+            && !self.is_stopping()
+            && !self.is_frozen
+        {
+            self.begin_stop(wish == Wish::GiveWay);
         }
         let mut mail = std::mem::take(&mut self.mail);
         self.mailbox.take(&mut mail);
+        #[cfg(all(unix, feature = "hub"))]
+        let count = mail.len();
         for piece in mail.drain(..) {
             self.handler.mail(&mut self.peers, piece);
         }
+        #[cfg(all(unix, feature = "hub"))]
+        self.mailbox.signal().handing.count_dealt_with(count);
         self.mail = mail;
-    }
-
-    /// Says goodbye to every peer (RFC 6455 section 7.4.1: 1001) and takes no new ones.
-    fn begin_stop(&mut self) {
-        self.stop_by = Some(self.now + self.peers.config.drain_timeout);
-        self.poll.stop_listening();
-        self.accepting.stop();
-        let ids: Vec<_> = self.peers.ids().collect();
-        for id in ids {
-            let index = id.slot();
-            match self.peers.table[index].stage {
-                Stage::Handshake => self.stop_request(index),
-                Stage::Open => {
-                    // One that is closing already has said its goodbye.
-                    let _ = self.peers.close(id, CloseCode::GOING_AWAY, "the server stops");
-                }
-                Stage::Ending | Stage::Shut => {}
-            }
-        }
     }
 
     /// Looks for deadlines that are over: one cheap pass, only when one can be.
@@ -314,7 +308,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     }
 
     /// Writes what is owed and draws the conclusions, until there are none.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             self.peers.flush();
             while let Some((id, reason)) = self.peers.given_out.pop() {

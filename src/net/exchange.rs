@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::dial::DialError;
 use super::peer::Stage;
 use super::reading::Reading;
-use super::{EventLoop, Handler, Platform, Request, Stream, Verdict};
+use super::{EventLoop, Handler, Particulars, Peers, Platform, Request, Stream, Verdict};
 use crate::extension::{self, Direction, Mode, Params};
 use crate::handshake::{self, HandshakeError, Offer};
 use crate::http::{self, Body, EncodeOptions, HeadScan, HeaderSlots, HttpError, Response};
@@ -156,18 +156,18 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         };
         let mut slots = HeaderSlots::new();
         let head = http::Request::parse(&bytes[..head_len], &mut slots, &config.head)?;
-        let offer = Offer::from_request(&head)?;
+        let offer = match Offer::from_request(&head) {
+            Ok(offer) => offer,
+            Err(error) => return Ok(self.refuse_head(index, &head, &error.response())),
+        };
         let body_len = match body_len(&head, config.body_bytes_max) {
             Ok(len) => len,
             Err(error) => return Ok(self.leave_unread(index, &head, error)),
         };
         let len = head_len + body_len;
         let body = bytes.get(head_len..len);
-        let id = self.peers.id(index);
-        let (stream, clock) = (&self.peers.table[index].stream, &self.peers.clock);
-        let proxied = self.peers.proxied.find(id);
-        let seen = body.unwrap_or_default();
-        let request = Request { id, head, offer, body: seen, stream, proxied, clock };
+        let is_stopping = self.draining.is_some();
+        let request = self.peers.request(index, head, offer, body.unwrap_or_default(), is_stopping);
         if body.is_none() {
             if !self.handler.waits_for(&request, body_len) {
                 return Ok(self.leave_unread(index, &head, HttpError::BodyTooLarge));
@@ -182,8 +182,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Answers a request whose body is not taken, and ends the connection.
     fn leave_unread(&mut self, index: usize, head: &http::Request<'_>, error: HttpError) -> Step {
         let response = self.handler.unread(head, error);
-        self.refuse(index, &response);
-        Step::Ended
+        self.refuse_head(index, head, &response)
     }
 
     /// Carries out a verdict.
@@ -195,6 +194,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         len: usize,
         verdict: Verdict<H::Session>,
     ) -> Result<Step, HandshakeError> {
+        let verdict = match verdict {
+            Verdict::Accept(..) if self.takes_no_more() => Verdict::Respond(stopping()),
+            verdict => verdict,
+        };
         match (verdict, offer) {
             (Verdict::Pending, _) => Ok(Step::Pending),
             (Verdict::Accept(acceptance, session), Some(offer)) => {
@@ -226,8 +229,8 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
                 let mut options = EncodeOptions::answering(head);
                 // What follows a handshake that was refused may be frames, not a request.
                 options.keep_alive &= offer.is_none() && !response.closes() && !self.is_stopping();
-                if offer.is_some() {
-                    self.peers.say_refused(index, &response);
+                if let Some(offer) = offer {
+                    self.say_refused(index, head, Some(*offer), &response);
                 }
                 self.peers.write(index, |out| response.encode(out, options));
                 if !options.keep_alive {
@@ -280,14 +283,43 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         self.peers.enter(index, Stage::Open);
         self.peers.rest(index);
         let id = self.peers.id(index);
-        self.peers.say_open(id, |session| self.handler.trace(session, id));
+        self.peers.say_open(id, |session| self.handler.particulars(session, id));
         self.handler.open(&mut self.peers, id);
+        self.drain_too(id);
+    }
+
+    /// Refuses a request whose head was read, and ends the connection.
+    fn refuse_head(&mut self, index: usize, head: &http::Request<'_>, response: &Response) -> Step {
+        self.say_refused(index, head, None, response);
+        self.answer_last(index, response);
+        Step::Ended
+    }
+
+    /// Counts the refusal of a request, and has the log tell of it.
+    fn say_refused(
+        &mut self,
+        index: usize,
+        head: &http::Request<'_>,
+        offer: Option<Offer<'_>>,
+        response: &Response,
+    ) {
+        if self.peers.counts_refused(response) {
+            let request = self.peers.request(index, *head, offer, &[], self.draining.is_some());
+            let particulars = self.handler.particulars_of_request(&request);
+            self.peers.say_refused(index, response, particulars);
+        }
     }
 
     /// Answers, and ends the connection.
     pub(super) fn refuse(&mut self, index: usize, response: &Response) {
+        if self.peers.counts_refused(response) {
+            self.peers.say_refused(index, response, Particulars::default());
+        }
+        self.answer_last(index, response);
+    }
+
+    fn answer_last(&mut self, index: usize, response: &Response) {
         self.readings[index] = Reading::Discard;
-        self.peers.say_refused(index, response);
         self.peers.write(index, |out| response.encode(out, EncodeOptions::CLOSE));
         self.peers.end(index);
     }
@@ -323,7 +355,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             self.readings[index] = Reading::Discard;
             self.peers.end(index);
         } else {
-            self.refuse(index, &Response::text(503, "the server stops\n"));
+            self.refuse(index, &stopping());
         }
     }
 
@@ -338,13 +370,37 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             Reading::Request(_) if is_opening => self.remove(index), // nothing can be said
             Reading::Request(None) if is_kept => self.peers.end(index),
             Reading::Pending(_) => {
-                self.refuse(index, &Response::text(503, "no decision in time\n").close());
+                let response = Response::text(503, "no decision in time\n").close();
+                self.refuse(index, &response.because("no decision in time"));
             }
             Reading::Request(_) | Reading::Open(_) | Reading::Discard => {
                 self.refuse(index, &HttpError::Timeout.response());
             }
         }
     }
+}
+
+impl<S, P: Platform> Peers<S, P> {
+    /// A request, as the handler gets it.
+    fn request<'a>(
+        &'a self,
+        index: usize,
+        head: http::Request<'a>,
+        offer: Option<Offer<'a>>,
+        body: &'a [u8],
+        is_stopping: bool,
+    ) -> Request<'a> {
+        let id = self.id(index);
+        let (stream, clock) = (&self.table[index].stream, &self.clock);
+        let proxied = self.proxied.find(id);
+        Request { id, head, offer, body, stream, proxied, clock, is_stopping }
+    }
+}
+
+/// The answer to what a server that stops does not take.
+fn stopping() -> Response {
+    let words = "the server stops";
+    Response::text(503, format!("{words}\n")).header("Retry-After", "1").because(words)
 }
 
 /// The length of the body behind a head, where it is taken.

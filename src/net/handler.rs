@@ -9,7 +9,7 @@ use crate::handshake::{Acceptance, HandshakeError, Offer};
 use crate::http::{self, HttpError, Response};
 use crate::proto::{Chunk, Close, Message, ProtocolError};
 
-use super::{Clock, ConnectionId, DialError, Os, Peers, Platform, Stream};
+use super::{Clock, ConnectionId, DialError, Os, Particulars, Peers, Platform, Stream};
 
 /// A program on the loop. Everything but [`message`](Self::message) has a default: see the echo
 /// server at the head of this crate.
@@ -45,11 +45,18 @@ pub trait Handler<P: Platform = Os>: Sized {
         error.response()
     }
 
-    /// The trace that a connection belongs to, for its lines in the log. Asked only where a line is
-    /// written. The default has none.
-    fn trace(&self, session: &Self::Session, id: ConnectionId) -> Option<String> {
+    /// What is known of a connection, for its lines in the log. Asked only where a line is written.
+    /// The default knows nothing.
+    fn particulars(&self, session: &Self::Session, id: ConnectionId) -> Particulars {
         let _ = (session, id);
-        None
+        Particulars::default()
+    }
+
+    /// What is known of who sent a request that is refused, for the line in the log, which is one
+    /// of ten a second at most. The default knows nothing.
+    fn particulars_of_request(&self, request: &Request<'_>) -> Particulars {
+        let _ = request;
+        Particulars::default()
     }
 
     /// A connection is open.
@@ -119,6 +126,59 @@ pub trait Handler<P: Platform = Os>: Sized {
         let _ = peers;
     }
 
+    /// The loop stops, and this connection will be asked to leave in so long, with Close 1001. Once
+    /// for each that is open.
+    fn stopping(
+        &mut self,
+        peers: &mut Peers<Self::Session, P>,
+        id: ConnectionId,
+        leaves_in: Duration,
+    ) {
+        let _ = (peers, id, leaves_in);
+    }
+
+    /// Whether nothing is on its way that a connection waits for: asked before connections
+    /// [move](Self::pack) to another process.
+    fn is_settled(&self) -> bool {
+        true
+    }
+
+    /// What is known of an open connection that is to move to another process; `None` where it has
+    /// to stay, and is asked to leave then. The default has all stay.
+    fn pack(&mut self, peers: &Peers<Self::Session, P>, id: ConnectionId) -> Option<Vec<u8>> {
+        let _ = (peers, id);
+        None
+    }
+
+    /// What else the other process has to know, in pieces: each of its loops gets all of them.
+    fn pack_state(&mut self, peers: &Peers<Self::Session, P>) -> Vec<Vec<u8>> {
+        let _ = peers;
+        Vec::new()
+    }
+
+    /// Connections have moved: of those there is no [`close`](Self::close). Who has stayed is asked
+    /// to leave, and what it says reaches nobody any more.
+    fn has_moved(&mut self, peers: &mut Peers<Self::Session, P>) {
+        let _ = peers;
+    }
+
+    /// The session of a connection that another process has [packed](Self::pack), in place of
+    /// [`open`](Self::open); `None` where that is not possible: the connection is closed.
+    fn unpack(
+        &mut self,
+        peers: &mut Peers<Self::Session, P>,
+        id: ConnectionId,
+        packed: &[u8],
+    ) -> Option<Self::Session> {
+        let _ = (peers, id, packed);
+        None
+    }
+
+    /// A piece of what another process knows. It comes before all connections.
+    fn unpack_state(&mut self, peers: &mut Peers<Self::Session, P>, packed: &[u8]) {
+        let _ = (peers, packed);
+    }
+
     /// About once a second, while there are connections, or [work](Self::has_work).
     fn tick(&mut self, peers: &mut Peers<Self::Session, P>) {
         let _ = peers;
@@ -135,6 +195,7 @@ pub struct Request<'a> {
     pub(super) stream: &'a dyn Stream,
     pub(super) proxied: Option<SocketAddr>,
     pub(super) clock: &'a dyn Clock,
+    pub(super) is_stopping: bool,
 }
 
 impl<'a> Request<'a> {
@@ -159,9 +220,14 @@ impl<'a> Request<'a> {
     }
 
     /// The address of who sent it: as the PROXY header says, where there is one, else as TCP does,
-    /// which costs a system call.
+    /// which costs a system call. Who comes by a Unix socket has none.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.proxied.or_else(|| self.stream.remote_addr())
+    }
+
+    /// Whether it has come by a Unix socket, and so from this machine. Costs a system call.
+    pub fn is_unix(&self) -> bool {
+        self.stream.is_unix()
     }
 
     /// Whether it has come by TLS, here and not at a proxy.
@@ -183,6 +249,11 @@ impl<'a> Request<'a> {
     /// Milliseconds since 1970.
     pub fn unix_ms(&self) -> u64 {
         self.clock.unix_ms()
+    }
+
+    /// Whether the server is being stopped. It takes no handshake then, whatever the verdict.
+    pub const fn is_stopping(&self) -> bool {
+        self.is_stopping
     }
 }
 

@@ -4,8 +4,10 @@
 //! to who posts.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+#[cfg(all(unix, feature = "hub"))]
+use super::handover::Handing;
 
 /// Posts to one loop, from any thread.
 pub struct Mailbox<M> {
@@ -26,24 +28,41 @@ pub type Mailboxes<M> = Arc<[Mailbox<M>]>;
 #[error("the mailbox is full")]
 pub struct MailboxFull<M>(pub M);
 
+/// What a loop was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To stop.
+    Stop,
+    /// To stop, while another process listens on the same sockets.
+    GiveWay,
+}
+
 /// What reaches a loop beside mail.
 pub(super) struct Signal {
-    stopping: AtomicBool,
+    wish: OnceLock<Wish>,
+    #[cfg(all(unix, feature = "hub"))]
+    pub(super) handing: Handing,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Signal {
     pub(super) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { stopping: AtomicBool::new(false), wake: Box::new(wake) })
+        Arc::new(Self {
+            wish: OnceLock::new(),
+            #[cfg(all(unix, feature = "hub"))]
+            handing: Handing::default(),
+            wake: Box::new(wake),
+        })
     }
 
-    pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+    /// Asks for something. The first wish holds.
+    pub(super) fn ask(&self, wish: Wish) {
+        let _ = self.wish.set(wish);
+        self.wake();
+    }
+
+    pub(super) fn wake(&self) {
         (self.wake)();
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
     }
 }
 
@@ -68,6 +87,8 @@ impl<M> Mailbox<M> {
         }
         let was_empty = queue.is_empty();
         queue.push(mail);
+        #[cfg(all(unix, feature = "hub"))]
+        self.shared.signal.handing.count_posted();
         drop(queue);
         if was_empty {
             (self.shared.signal.wake)();
@@ -82,15 +103,20 @@ impl<M> Mailbox<M> {
 
     /// Asks the loop to stop.
     pub fn stop(&self) {
-        self.shared.signal.stop();
+        self.shared.signal.ask(Wish::Stop);
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
-        self.shared.signal.is_stopping()
+    #[cfg(all(unix, feature = "hub"))]
+    pub(super) fn signal(&self) -> &Arc<Signal> {
+        &self.shared.signal
+    }
+
+    pub(super) fn wish(&self) -> Option<Wish> {
+        self.shared.signal.wish.get().copied()
     }
 
     /// Takes all that waits, and leaves `empty` in its place.
-    pub(super) fn take(&self, empty: &mut Vec<M>) {
+    pub(crate) fn take(&self, empty: &mut Vec<M>) {
         std::mem::swap(&mut *self.queue(), empty);
     }
 
@@ -115,7 +141,7 @@ impl<M> fmt::Debug for Mailbox<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn wakes_once_and_refuses_when_full() {

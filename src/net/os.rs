@@ -4,13 +4,17 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[cfg(unix)]
+use mio::net::UnixListener;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Clock, ConnectionId, Platform, Poll, Random, Ready, Source, Stream};
+use super::{Clock, ConnectionId, Listener, Platform, Poll, Random, Ready, Source, Stream};
 
 /// How much readiness one wait brings at most: what a turn owes is still in the cache when it is
 /// written, and peers have their answers while others are read (docs/performance.md).
@@ -37,6 +41,8 @@ impl Platform for Os {
     type Random = OsRandom;
 }
 
+/// A Unix socket may stand in a [`TcpStream`]: to read, write and shut down, the kernel has the
+/// same calls for both. So a connection has one type, and TCP pays nothing for there being others.
 impl Stream for TcpStream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -60,6 +66,16 @@ impl Stream for TcpStream {
     fn remote_addr(&self) -> Option<SocketAddr> {
         self.peer_addr().ok()
     }
+
+    #[cfg(unix)]
+    fn handle(&self) -> Option<OwnedFd> {
+        self.as_fd().try_clone_to_owned().ok()
+    }
+
+    fn is_unix(&self) -> bool {
+        // Asked of this end, which has an address also when the peer has gone.
+        SockRef::from(self).local_addr().is_ok_and(|addr| addr.is_unix())
+    }
 }
 
 /// An epoll instance and the listeners on it.
@@ -67,7 +83,66 @@ impl Stream for TcpStream {
 pub struct OsPoll {
     poll: mio::Poll,
     events: Events,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Watched>,
+}
+
+/// A listener that epoll watches.
+#[derive(Debug)]
+enum Watched {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Watched {
+    fn new(listener: Listener, poll: &mio::Poll, id: ConnectionId) -> io::Result<Self> {
+        let (registry, wanted) = (poll.registry(), Interest::READABLE);
+        match listener {
+            Listener::Tcp(listener) => {
+                let mut listener = TcpListener::from_std(listener);
+                registry.register(&mut listener, token(id), wanted)?;
+                Ok(Self::Tcp(listener))
+            }
+            #[cfg(unix)]
+            Listener::Unix(listener) => {
+                let mut listener = UnixListener::from_std(listener);
+                registry.register(&mut listener, token(id), wanted)?;
+                Ok(Self::Unix(listener))
+            }
+        }
+    }
+
+    fn deregister(&mut self, poll: &mio::Poll) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => poll.registry().deregister(listener),
+            #[cfg(unix)]
+            Self::Unix(listener) => poll.registry().deregister(listener),
+        }
+    }
+
+    fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                // Linux passes the listener's TCP_NODELAY on; elsewhere it is asked for each time.
+                #[cfg(not(target_os = "linux"))]
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok(TcpStream::from(OwnedFd::from(listener.accept()?.0))),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
 }
 
 impl OsPoll {
@@ -75,14 +150,22 @@ impl OsPoll {
     ///
     /// # Errors
     /// What epoll says.
-    pub fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+    pub fn new(listeners: Vec<Listener>) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
-        let mut listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect();
-        for (generation, listener) in (0..).zip(&mut listeners) {
-            let id = ConnectionId { index: LISTENER, generation };
-            poll.registry().register(listener, token(id), Interest::READABLE)?;
-        }
+        let watched = (0..).zip(listeners).map(|(generation, listener)| {
+            Watched::new(listener, &poll, ConnectionId { index: LISTENER, generation })
+        });
+        let listeners = watched.collect::<io::Result<_>>()?;
         Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), listeners })
+    }
+
+    /// Handles on its listeners, in their order.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    #[cfg(unix)]
+    pub fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(|listener| listener.as_fd().try_clone_to_owned()).collect()
     }
 
     /// What wakes this poll from another thread.
@@ -129,12 +212,7 @@ impl Poll for OsPoll {
     }
 
     fn accept(&mut self, listener: usize) -> io::Result<TcpStream> {
-        let listener = self.listeners.get(listener).ok_or(io::ErrorKind::WouldBlock)?;
-        let (stream, _) = listener.accept()?;
-        // Linux passes the listener's TCP_NODELAY on; elsewhere it is asked for each time.
-        #[cfg(not(target_os = "linux"))]
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        self.listeners.get(listener).ok_or(io::ErrorKind::WouldBlock)?.accept()
     }
 
     fn connect(&mut self, from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
@@ -159,8 +237,22 @@ impl Poll for OsPoll {
         self.listeners.len()
     }
 
+    #[cfg(unix)]
+    fn adopt(&mut self, socket: OwnedFd) -> io::Result<TcpStream> {
+        Ok(TcpStream::from(socket))
+    }
+
+    fn deregister(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+        self.poll.registry().deregister(stream)
+    }
+
     fn stop_listening(&mut self) {
-        self.listeners.clear();
+        for mut listener in self.listeners.drain(..) {
+            // Another process may have it too: epoll would go on telling of it.
+            if let Err(error) = listener.deregister(&self.poll) {
+                tracing::debug!(%error, "a listener is watched still");
+            }
+        }
     }
 }
 

@@ -490,7 +490,11 @@ impl<S, P: Platform> Peers<S, P> {
         let mask = self.mask();
         let peer = &mut self.table[index];
         match &mut peer.backlog {
-            Some(backlog) if backlog.charge() >= self.config.backlog_high_bytes => {
+            // One that is owed already is for an older ping: the newest takes its place.
+            Some(backlog)
+                if backlog.pong().is_some()
+                    || backlog.charge() >= self.config.backlog_high_bytes =>
+            {
                 backlog.owe_pong(payload);
             }
             Some(_) | None => {

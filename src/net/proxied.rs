@@ -1,7 +1,7 @@
 //! Connections that begin with a PROXY header.
 //!
-//! Owns the wait for the header, and the addresses that came in them. Never answers one that is
-//! wrong: who sent it is not the proxy.
+//! Owns the wait for the header, and the addresses that are known for longer than their sockets are
+//! asked. Never answers a header that is wrong: who sent it is not the proxy.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use super::reading::Reading;
 use super::{CloseReason, ConnectionId, EventLoop, Handler, Platform, ProxyHeader, Stream};
 
 /// Who connections are from: a third table with the index of the other two, which holds nothing
-/// where no proxy is expected.
+/// where no proxy is expected, and where the log does not tell of every end.
 #[derive(Debug, Default)]
 pub(super) struct Proxied(Vec<Option<(u32, SocketAddr)>>);
 
@@ -21,7 +21,16 @@ impl Proxied {
         (generation == id.generation).then_some(addr)
     }
 
-    fn put(&mut self, id: ConnectionId, addr: SocketAddr) {
+    /// Keeps an address that the socket has told, unless one is known.
+    pub(super) fn extend(&mut self, id: ConnectionId, remote: Option<SocketAddr>) {
+        if let Some(remote) = remote
+            && self.find(id).is_none()
+        {
+            self.put(id, remote);
+        }
+    }
+
+    pub(super) fn put(&mut self, id: ConnectionId, addr: SocketAddr) {
         if id.slot() >= self.0.len() {
             self.0.resize(id.slot() + 1, None);
         }

@@ -86,6 +86,9 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
     /// Reads a connection until it is drained, or has had its share of the turn.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let Some(index) = self.peers.find(id) else { return };
+        if self.is_frozen {
+            return; // it is read when the loop goes on
+        }
         self.serve_stalled(index);
         let mut budget = READ_BUDGET;
         while self.peers.find(id).is_some() && self.is_readable(index) {
@@ -284,7 +287,7 @@ pub(super) fn close_session<H: Handler<P>, P: Platform>(
         // Who was cut in this turn, and has ended in another way since, has seen our Close.
         let is_cut = peers.given_out.contains(&(id, CloseReason::Overloaded));
         let reason = if is_cut { CloseReason::Overloaded } else { reason };
-        peers.say_closed(id, reason, || handler.trace(&session, id));
+        peers.say_closed(id, reason, || handler.particulars(&session, id));
         handler.close(peers, id, session, reason);
     }
 }

@@ -103,6 +103,7 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
             } else {
                 let words = "the server is overloaded\n";
                 let response = Response::text(503, words).header("Retry-After", "5").close();
+                let response = response.because("overloaded");
                 self.refuse(index, &response);
             }
         }

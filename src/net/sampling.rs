@@ -1,15 +1,16 @@
 //! Log lines that a crowd of peers can bring about.
 //!
-//! Owns how many of one kind are said a second, and how many were left out. Never says them.
+//! Owns how many of one kind are said a second, and the line about those that were left out. Never
+//! says the others.
 
 use std::time::Duration;
 
 /// How many lines of one kind are said a second.
-pub(super) const LINES_PER_SECOND_MAX: u32 = 10;
+const LINES_PER_SECOND_MAX: u32 = 10;
 
 /// The lines of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Sampling {
+pub(crate) struct Sampling {
     second: u64,
     said: u32,
     left_out: u64,
@@ -17,7 +18,7 @@ pub(super) struct Sampling {
 
 impl Sampling {
     /// Whether one more line is to be said.
-    pub(super) fn admits(&mut self, now: Duration) -> bool {
+    pub(crate) fn admits(&mut self, now: Duration) -> bool {
         if self.second != now.as_secs() {
             self.second = now.as_secs();
             self.said = 0;
@@ -31,8 +32,16 @@ impl Sampling {
         admits
     }
 
+    /// Says how many were left out, if any were.
+    pub(crate) fn say_left_out(&mut self, kind: &str) {
+        if let Some(left_out) = self.take_left_out() {
+            let most = LINES_PER_SECOND_MAX;
+            tracing::info!(kind, left_out, "lines left out: {most} a second are said");
+        }
+    }
+
     /// How many were left out since this was last asked.
-    pub(super) fn take_left_out(&mut self) -> Option<u64> {
+    fn take_left_out(&mut self) -> Option<u64> {
         let left_out = std::mem::take(&mut self.left_out);
         (left_out > 0).then_some(left_out)
     }

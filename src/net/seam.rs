@@ -35,6 +35,16 @@ pub trait Stream {
     fn shutdown(&mut self) -> io::Result<()>;
     /// The peer's address, where it has one.
     fn remote_addr(&self) -> Option<SocketAddr>;
+    /// Whether it is a Unix socket: its peer is on this machine, and has no address.
+    fn is_unix(&self) -> bool {
+        false
+    }
+
+    /// A handle on the socket, for another process; `None` where a stream is more than its socket.
+    #[cfg(unix)]
+    fn handle(&self) -> Option<std::os::fd::OwnedFd> {
+        None
+    }
 
     // What follows is for streams that encrypt. Where nothing stands between the loop and the
     // socket it is as written here, and costs nothing.
@@ -98,6 +108,17 @@ pub trait Poll {
     fn connect(&mut self, from: Option<IpAddr>, to: SocketAddr) -> io::Result<Self::Stream> {
         let _ = (from, to);
         Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Takes a stream that another process has opened.
+    #[cfg(unix)]
+    fn adopt(&mut self, socket: std::os::fd::OwnedFd) -> io::Result<Self::Stream> {
+        let _ = socket;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Reports the readiness of `stream` no more.
+    fn deregister(&mut self, stream: &mut Self::Stream) -> io::Result<()> {
+        let _ = stream;
+        Ok(())
     }
     /// Reports the readiness of `stream` as `id` from now on.
     fn register(&mut self, stream: &mut Self::Stream, id: ConnectionId) -> io::Result<()>;

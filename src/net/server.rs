@@ -2,21 +2,24 @@
 //!
 //! Owns sockets before they are accepted on, and the threads. Never speaks to a peer.
 
+use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use super::mailbox::Signal;
+use super::bound::Bound;
+#[cfg(unix)]
+use super::inherit::Inherited;
+use super::mailbox::{Signal, Wish};
+use super::pulse::Pulse;
 use super::{
     Config, EventLoop, Handler, Mailbox, Mailboxes, Os, OsClock, OsPoll, OsRandom, Platform,
 };
 use crate::proto::Role;
-
-/// How many connections the kernel keeps ready to be accepted.
-const LISTEN_BACKLOG: i32 = 4096;
 
 /// What a server is made of.
 ///
@@ -39,17 +42,37 @@ const LISTEN_BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub struct Builder {
     addrs: io::Result<Vec<SocketAddr>>,
+    #[cfg(unix)]
+    paths: Vec<(PathBuf, u32)>,
     loops: usize,
     reuse_port: bool,
     config: Config,
+    #[cfg(unix)]
+    inherited: Vec<Inherited>,
+    pulse: Option<Beat>,
+}
+
+/// What each loop calls with its number, and how often.
+#[derive(Clone)]
+struct Beat {
+    every: Duration,
+    call: Arc<dyn Fn(usize) + Send + Sync>,
 }
 
 /// A server that is bound to its addresses: it runs when [`run`](Self::run) is called.
 pub struct Server {
     polls: Vec<OsPoll>,
     signals: Vec<Arc<Signal>>,
-    local_addrs: Vec<SocketAddr>,
     config: Config,
+    pulse: Option<Beat>,
+    /// Behind the polls, which have the listeners: those have to be gone when this is dropped.
+    bound: Bound,
+}
+
+impl fmt::Debug for Beat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beat").field("every", &self.every).finish_non_exhaustive()
+    }
 }
 
 /// Stops a server, from any thread.
@@ -59,11 +82,21 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Says goodbye to every peer with Close 1001; [`Server::run`] returns when they have left, or
-    /// after [`Config::drain_timeout`].
+    /// Asks every peer to leave with Close 1001, evenly over [`Config::drain_timeout`], and refuses
+    /// new handshakes with 503; [`Server::run`] returns when all have left, or have had their time.
     pub fn stop(&self) {
+        self.ask(Wish::Stop);
+    }
+
+    /// The same, while another process listens on the [same sockets](Server::handles): from now on
+    /// new connections go there. A request that has begun to come is answered here.
+    pub fn give_way(&self) {
+        self.ask(Wish::GiveWay);
+    }
+
+    fn ask(&self, wish: Wish) {
         for signal in &self.signals {
-            signal.stop();
+            signal.ask(wish);
         }
     }
 }
@@ -81,8 +114,18 @@ impl Builder {
         self
     }
 
-    /// How many loops to run, each on a thread of its own with listeners of its own
-    /// (SO_REUSEPORT). Default: 1.
+    /// Adds a Unix socket to listen on. Whoever may write to its file, as `mode` says, may connect:
+    /// 0o660 is its owner and its group. A file that a dead server has left is replaced, and ours
+    /// is removed at the end.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn listen_unix(mut self, path: impl Into<PathBuf>, mode: u32) -> Self {
+        self.paths.push((path.into(), mode));
+        self
+    }
+
+    /// How many loops to run, each on a thread of its own with TCP listeners of its own
+    /// (SO_REUSEPORT); a Unix socket is one for all. Default: 1.
     #[must_use]
     pub const fn loops(mut self, loops: usize) -> Self {
         self.loops = if loops == 0 { 1 } else { loops };
@@ -105,29 +148,48 @@ impl Builder {
         self
     }
 
+    /// Has these sockets listen, where an address of their name is listened on, in place of new
+    /// ones. Others are closed.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn inherit(mut self, sockets: Vec<Inherited>) -> Self {
+        self.inherited = sockets;
+        self
+    }
+
+    /// Has each loop call this with its number at its first turn, and about so often from then on,
+    /// out of its own turns: for a watchdog.
+    #[must_use]
+    pub fn pulse(mut self, every: Duration, beat: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.pulse = Some(Beat { every, call: Arc::new(beat) });
+        self
+    }
+
     /// Binds the addresses.
     ///
     /// # Errors
     /// What the system says of an address: in use, not ours, not allowed.
     pub fn bind(self) -> io::Result<Server> {
         let wanted = self.addrs?;
-        if wanted.is_empty() && self.config.settings.role == Role::Server {
+        #[cfg(unix)]
+        let is_nowhere = wanted.is_empty() && self.paths.is_empty();
+        #[cfg(not(unix))]
+        let is_nowhere = wanted.is_empty();
+        if is_nowhere && self.config.settings.role == Role::Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
         }
-        let shared = self.loops > 1 || self.reuse_port;
-        let mut local_addrs = Vec::new();
-        let mut first = Vec::new();
+        let mut bound = Bound::new(self.loops, self.loops > 1 || self.reuse_port);
+        #[cfg(unix)]
+        bound.inherit(self.inherited);
         for addr in wanted {
-            let listener = listen(addr, shared)?;
-            local_addrs.push(listener.local_addr()?);
-            first.push(listener);
+            bound.tcp(addr)?;
         }
-        let mut polls = vec![OsPoll::new(first)?];
-        for _ in 1..self.loops {
-            let listeners: io::Result<Vec<_>> =
-                local_addrs.iter().map(|addr| listen(*addr, shared)).collect();
-            polls.push(OsPoll::new(listeners?)?);
+        #[cfg(unix)]
+        for (path, mode) in self.paths {
+            bound.unix(&path, mode)?;
         }
+        let listeners = bound.take_listeners().into_iter();
+        let polls = listeners.map(OsPoll::new).collect::<io::Result<Vec<_>>>()?;
         let mut signals = Vec::new();
         for poll in &polls {
             let waker = poll.waker()?;
@@ -137,7 +199,7 @@ impl Builder {
                 }
             }));
         }
-        Ok(Server { polls, signals, local_addrs, config: self.config })
+        Ok(Server { polls, signals, config: self.config, pulse: self.pulse, bound })
     }
 
     /// Binds and runs: see [`Server::run`].
@@ -155,13 +217,50 @@ impl Builder {
 impl Server {
     /// A server of one loop that listens nowhere yet.
     pub fn builder() -> Builder {
-        let (addrs, config) = (Ok(Vec::new()), Config::default());
-        Builder { addrs, loops: 1, reuse_port: false, config }
+        Builder {
+            addrs: Ok(Vec::new()),
+            #[cfg(unix)]
+            paths: Vec::new(),
+            loops: 1,
+            reuse_port: false,
+            config: Config::default(),
+            #[cfg(unix)]
+            inherited: Vec::new(),
+            pulse: None,
+        }
     }
 
-    /// The addresses that it listens on.
+    /// The addresses that it listens on by TCP.
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.local_addrs
+        &self.bound.local_addrs
+    }
+
+    /// The files of the Unix sockets that it listens on.
+    #[cfg(unix)]
+    pub fn local_paths(&self) -> impl Iterator<Item = &Path> {
+        self.bound.paths()
+    }
+
+    /// Handles on its listening sockets, for a process that is to follow this one. A socket listens
+    /// until its last handle is closed.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    #[cfg(unix)]
+    pub fn handles(&self) -> io::Result<Vec<Inherited>> {
+        let mut handles = Vec::new();
+        for (poll, names) in self.polls.iter().zip(self.bound.names()) {
+            for (name, socket) in names.iter().zip(poll.handles()?) {
+                handles.push(Inherited { name: name.clone(), socket });
+            }
+        }
+        Ok(handles)
+    }
+
+    /// What has its loops hand over to another process, or take over from one.
+    #[cfg(all(unix, feature = "hub"))]
+    pub fn succession(&self) -> super::Succession {
+        super::Succession::new(self.signals.clone())
     }
 
     /// What stops it.
@@ -210,7 +309,17 @@ impl Server {
             let handler = make(index, &mailboxes);
             let mailbox = mailboxes[index].clone();
             let (config, poll) = (self.config.clone(), world(poll));
-            EventLoop::<H, P>::new(config, handler, mailbox, poll, clock, random).run()
+            let mut event_loop =
+                EventLoop::<H, P>::new(config, handler, mailbox, poll, clock, random);
+            #[cfg(all(unix, feature = "hub"))]
+            {
+                event_loop.is_held = self.signals[index].handing.holds();
+            }
+            event_loop.pulse = self
+                .pulse
+                .clone()
+                .map(|Beat { every, call }| Pulse::new(every, move || call(index)));
+            event_loop.run()
         };
         thread::scope(|scope| {
             let mut polls = self.polls.into_iter().enumerate();
@@ -240,19 +349,4 @@ impl Server {
             result
         })
     }
-}
-
-/// A listening socket. With `shared` several may listen on one address, and the kernel spreads new
-/// connections over them by hash.
-fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.set_tcp_nodelay(true)?; // Linux passes it on to what is accepted
-    socket.set_nonblocking(true)?;
-    #[cfg(target_os = "linux")]
-    super::defer::defer_accept(&socket);
-    socket.bind(&addr.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(socket.into())
 }

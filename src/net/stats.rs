@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::peer::Stage;
 use super::{CloseReason, Timeout};
+use crate::frame::CloseCode;
 
 /// What a loop has done since it began, and what it holds now.
 ///
@@ -103,6 +104,8 @@ pub enum Cause {
     Peer,
     /// The peer broke the protocol.
     Protocol,
+    /// A message was longer than is taken, or had too many fragments.
+    MessageTooBig,
     /// The transport ended without a Close.
     Lost,
     /// No sign of life after a ping.
@@ -119,9 +122,10 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Peer,
         Self::Protocol,
+        Self::MessageTooBig,
         Self::Lost,
         Self::PongTimeout,
         Self::WriteTimeout,
@@ -135,6 +139,7 @@ impl Cause {
         match self {
             Self::Peer => "peer",
             Self::Protocol => "protocol",
+            Self::MessageTooBig => "message_too_big",
             Self::Lost => "lost",
             Self::PongTimeout => "pong_timeout",
             Self::WriteTimeout => "write_timeout",
@@ -149,6 +154,9 @@ impl From<&CloseReason<'_>> for Cause {
     fn from(reason: &CloseReason<'_>) -> Self {
         match reason {
             CloseReason::Peer(_) => Self::Peer,
+            CloseReason::Protocol(error) if error.close_code() == CloseCode::MESSAGE_TOO_BIG => {
+                Self::MessageTooBig
+            }
             CloseReason::Protocol(_) => Self::Protocol,
             CloseReason::Lost => Self::Lost,
             CloseReason::Timeout(Timeout::Pong) => Self::PongTimeout,

@@ -117,6 +117,15 @@ impl<P: Poll> Poll for TlsPoll<P> {
         Ok(TlsStream::new(socket, Phase::Plain, &self.shared))
     }
 
+    #[cfg(unix)]
+    fn adopt(&mut self, socket: std::os::fd::OwnedFd) -> io::Result<Self::Stream> {
+        Ok(TlsStream::new(self.inner.adopt(socket)?, Phase::Plain, &self.shared))
+    }
+
+    fn deregister(&mut self, stream: &mut Self::Stream) -> io::Result<()> {
+        self.inner.deregister(&mut stream.socket)
+    }
+
     fn register(&mut self, stream: &mut Self::Stream, id: ConnectionId) -> io::Result<()> {
         self.inner.register(&mut stream.socket, id)
     }
@@ -316,6 +325,10 @@ impl<S: Stream> Stream for TlsStream<S> {
 
     fn remote_addr(&self) -> Option<SocketAddr> {
         self.socket.remote_addr()
+    }
+
+    fn is_unix(&self) -> bool {
+        self.socket.is_unix()
     }
 
     fn has_unread(&self) -> bool {

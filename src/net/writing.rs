@@ -32,6 +32,12 @@ impl<S, P: Platform> Peers<S, P> {
         .encode(&mut header);
         let frame = [&header[..header_len], message.payload];
         self.flush_peer(index); // a longer chain, or a backlog, goes first
+        if !self.table[index].is_open() {
+            // That was too much, and its Close is the last that it is owed.
+            self.stats.messages_out += 1;
+            self.stats.drop(Drop::Overloaded, 1);
+            return Ok(());
+        }
         let mark = if self.tag == Tag::LOSSY { Mark::Lossy } else { Mark::Kept };
         let peer = &mut self.table[index];
         let before = peer.backlog_bytes();
@@ -158,12 +164,13 @@ impl<S, P: Platform> Peers<S, P> {
             return;
         };
         let before = backlog.charge();
-        match write_backlog(&mut peer.stream, backlog) {
+        let result = write_backlog(&mut peer.stream, backlog);
+        self.stats.backlog(before, backlog.charge()); // a part may be out before a write fails
+        match result {
             Ok((0, 0)) => return,
             Ok((_, written)) => self.stats.bytes_out += written as u64,
             Err(_) => return self.given_out.push((id, CloseReason::Lost)),
         }
-        self.stats.backlog(before, backlog.charge());
         let is_empty = backlog.is_empty() && !peer.stream.owes();
         let mut pong = None;
         if backlog.charge() <= self.config.backlog_low_bytes {

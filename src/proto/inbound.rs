@@ -41,15 +41,15 @@ const DIRECT_MAX: usize = 256 << 10;
 /// ```
 #[derive(Debug)]
 pub struct Inbound {
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) message: Option<MessageKind>,
     pub(super) utf8: Utf8,
     /// What was agreed for the messages that come.
     pub(super) direction: Direction,
     /// Whether the open message is compressed: RSV1 of its first frame (RFC 7692 section 6).
-    is_compressed: bool,
-    fragments: u32,
-    message_bytes: u64,
+    pub(super) is_compressed: bool,
+    pub(super) fragments: u32,
+    pub(super) message_bytes: u64,
     pub(super) assembly: Option<Box<Assembly>>,
 }
 

@@ -12,6 +12,8 @@ mod assembly;
 mod connection;
 mod error;
 mod event;
+#[cfg(feature = "hub")]
+mod image;
 mod inbound;
 mod inflating;
 mod limit;
@@ -25,6 +27,8 @@ pub use assembly::Spare;
 pub use connection::Connection;
 pub use error::{ProtocolError, SendError};
 pub use event::{Chunk, Close, Event, Message, MessageKind};
+#[cfg(feature = "hub")]
+pub(crate) use image::InboundImage;
 pub use inbound::{Events, Inbound};
 pub use limit::LIMITED_BYTES_MAX;
 pub use outbound::Outbound;

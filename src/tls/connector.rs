@@ -99,6 +99,14 @@ impl Connector {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// What it trusts and shows, for a connection that speaks neither HTTP nor WebSocket.
+    #[cfg(feature = "cli")]
+    pub(crate) fn config_of_no_protocol(&self) -> ClientConfig {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols.clear();
+        config
+    }
+
     /// A connection to `host[:port]`, whose certificate must have that name, or that address.
     pub(crate) fn session(&self, host: &str) -> io::Result<Session> {
         let name = match host.rsplit_once(':') {

@@ -176,7 +176,7 @@ fn too_many_requests_are_told_when_to_come_back() {
 #[test]
 fn the_key_may_come_from_the_environment_and_gets_into_no_log() {
     let environment = [("THRONG_API_KEY", KEY), ("THRONG_LOG", "trace")];
-    let server = Server::serve_in(&environment, &[]);
+    let server = Server::serve_with(&environment, &[]);
     assert_eq!(shown(&server, "GET", "/api/rooms", KEY).0, 200);
     assert_eq!(shown(&server, "GET", "/api/rooms", "another-key-0123456789").0, 401);
     eventually("both are in the log", 5.0, || {

@@ -17,6 +17,7 @@ mod origins;
 mod publishing;
 mod refused;
 mod revoking;
+mod tickets;
 mod traces;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Person, api, fault, server};
+use crate::{Person, WITH_KEY, api, code, fault, request, server};
 
 #[test]
 fn a_room_gets_what_is_published_on_every_loop() {
@@ -84,4 +84,71 @@ fn what_cannot_be_published_is_refused_whole() {
     api(&server, "POST", "/api/publish", &many(100));
     api(&server, "POST", "/api/publish", r#"{"room":"r","content":"the first"}"#);
     assert_eq!(ann.next_of("text")["content"], "the first");
+}
+
+/// A request that is sent again, since its answer was lost: published once, answered the same.
+#[test]
+fn rule_23_a_request_with_a_key_of_its_own_publishes_once() {
+    const JSON: (&str, &str) = ("Content-Type", "application/json");
+    for flags in [&[][..], &["--history-messages", "0"]] {
+        let server = server(flags);
+        let mut ann = Person::enter(&server, "/ws?room=a&name=ann");
+        let mut bob = Person::enter(&server, "/ws?room=b&name=bob");
+        let post = |path: &str, key: &str, body: &str| {
+            let headers = [WITH_KEY, JSON, ("Idempotency-Key", key)];
+            let (answer, body) = request(&server, "POST", path, &headers, body);
+            (answer.status, body)
+        };
+        let offset = |offset: u64| flags.is_empty().then_some(json!(offset));
+        let place = |room: &str, at: u64, duplicate: bool| {
+            let mut place = json!({"room": room, "duplicate": duplicate});
+            if let Some(offset) = offset(at) {
+                place["offset"] = offset;
+            }
+            place
+        };
+        let body = r#"{"rooms":["b","a"],"content":"one"}"#;
+        for duplicate in [false, true, true] {
+            let (status, told) = post("/api/publish", "k-1", body);
+            let expected = [place("a", 1, duplicate), place("b", 1, duplicate)];
+            assert_eq!((status, told), (200, json!({"ok": true, "published": expected})));
+        }
+        // In quotes, and in the body, it is the same; a room where it has not been gets it.
+        let body = r#"{"rooms":["a","c"],"content":"other","message_id":"k-1"}"#;
+        let (_, told) = post("/api/publish", r#""k-1""#, body);
+        assert_eq!(told["published"], json!([place("a", 1, true), place("c", 1, false)]));
+        // Another sender is another.
+        let body = r#"{"room":"a","content":"two","sender":"desk","message_id":"k-1"}"#;
+        let told = api(&server, "POST", "/api/publish", body);
+        assert_eq!(told["published"], json!([place("a", 2, false)]));
+        for (path, key, body) in [
+            ("/api/publish", "", r#"{"room":"a","content":1}"#),
+            ("/api/publish", &"k".repeat(65), r#"{"room":"a","content":1}"#),
+            ("/api/publish", "k-1", r#"{"room":"a","content":1,"message_id":"k-2"}"#),
+            ("/api/broadcast", "k-1", r#"{"content":1}"#),
+            ("/api/users/ann/publish", "k-1", r#"{"content":1}"#),
+        ] {
+            let (status, told) = post(path, key, body);
+            assert_eq!((status, &*code(&told)), (400, "bad_request"), "{path} {key} {body}");
+        }
+        let twice = [WITH_KEY, JSON, ("Idempotency-Key", "a"), ("Idempotency-Key", "a")];
+        let body = r#"{"room":"a","content":1}"#;
+        assert_eq!(request(&server, "POST", "/api/publish", &twice, body).0.status, 400);
+        api(&server, "POST", "/api/broadcast", r#"{"content":"last"}"#);
+        for (person, expected) in [(&mut ann, &["one", "two"][..]), (&mut bob, &["one"])] {
+            for content in expected.iter().chain(&["last"]) {
+                assert_eq!(person.next_of("text")["content"], *content);
+            }
+        }
+    }
+}
+
+#[test]
+fn rule_23_where_the_store_cannot_be_reached_it_says_so() {
+    let server = server(&["--durable", "d.*", "--history-db", "/nowhere/throng.db"]);
+    let body = r#"{"rooms":["d.1","a"],"content":1,"message_id":"1"}"#;
+    let refused = fault(&server, "POST", "/api/publish", body);
+    assert_eq!(refused, (503, "store_unavailable".to_owned()));
+    let told = api(&server, "POST", "/api/publish", r#"{"room":"a","content":1,"message_id":"1"}"#);
+    assert_eq!(told["published"][0]["duplicate"], true);
 }

@@ -27,7 +27,7 @@ fn talkative() -> Server {
 
 fn talkative_with(flags: &[&str]) -> Server {
     let flags = [&["--api-key", KEY, "--log-format", "json"], flags].concat();
-    Server::serve_in(&[("THRONG_LOG", "debug")], &flags)
+    Server::serve_with(&[("THRONG_LOG", "debug")], &flags)
 }
 
 /// The line with this message about this trace.

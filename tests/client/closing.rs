@@ -6,8 +6,8 @@ use throng::client::{ClientError, Incoming, Step};
 use throng::frame::CloseCode;
 use throng::proto::{Close, Message};
 
-use crate::common::Frame;
 use crate::common::frame::TEXT;
+use crate::common::{Frame, each_cut};
 use crate::frames::{open, open_with};
 
 fn close(code: u16, reason: &str) -> Close<'_> {
@@ -17,55 +17,57 @@ fn close(code: u16, reason: &str) -> Close<'_> {
 /// The server closes TCP first: the client waits for it, and for no longer than it may.
 #[test]
 fn row_084_the_client_waits_for_the_servers_end_of_tcp() {
-    const PAUSE: Duration = Duration::from_millis(150);
-    // The client closes.
-    let (mut client, peer) = open(|session| {
-        session.expect_close(Some(1000));
-        session.send_frame(Frame::close(1000, "bye"));
-        session.expect_silence(PAUSE); // no FIN of the client's
-        session.end_first();
-    });
-    let started = Instant::now();
-    assert_eq!(client.close(CloseCode::NORMAL, "done").unwrap(), close(1000, "bye"));
-    assert!(started.elapsed() >= PAUSE);
-    peer.join();
-    // The server closes.
-    let (mut client, peer) = open(|session| {
-        session.send_frame(Frame::close(4001, ""));
-        session.expect_close(Some(4001));
-        session.expect_silence(PAUSE);
-    });
-    let started = Instant::now();
-    assert_eq!(client.read().unwrap(), Incoming::Close(close(4001, "")));
-    assert!(started.elapsed() >= PAUSE);
-    peer.join();
-    // A server that never closes TCP costs the close timeout, and no more.
-    let (mut client, peer) = open_with(
-        |it| it.close_timeout(PAUSE),
-        |session| {
+    each_cut(|| {
+        const PAUSE: Duration = Duration::from_millis(150);
+        // The client closes.
+        let (mut client, peer) = open(|session| {
             session.expect_close(Some(1000));
-            session.send_frame(Frame::close(1000, ""));
-            session.expect_end(); // the client gave up waiting
-        },
-    );
-    let started = Instant::now();
-    assert!(client.close(CloseCode::NORMAL, "").is_ok());
-    assert!((PAUSE..PAUSE * 10).contains(&started.elapsed()), "{:?}", started.elapsed());
-    peer.join();
-    // Nor does one that goes on talking.
-    let (mut client, peer) = open_with(
-        |it| it.close_timeout(PAUSE),
-        |session| {
-            session.send_frame(Frame::close(1000, ""));
-            let junk = [0; 4096];
-            use std::io::Write;
-            while session.stream().write_all(&junk).is_ok() {}
-        },
-    );
-    let started = Instant::now();
-    assert!(matches!(client.read(), Ok(Incoming::Close(_))));
-    assert!(started.elapsed() < PAUSE * 10, "{:?}", started.elapsed());
-    peer.join();
+            session.send_frame(Frame::close(1000, "bye"));
+            session.expect_silence(PAUSE); // no FIN of the client's
+            session.end_first();
+        });
+        let started = Instant::now();
+        assert_eq!(client.close(CloseCode::NORMAL, "done").unwrap(), close(1000, "bye"));
+        assert!(started.elapsed() >= PAUSE);
+        peer.join();
+        // The server closes.
+        let (mut client, peer) = open(|session| {
+            session.send_frame(Frame::close(4001, ""));
+            session.expect_close(Some(4001));
+            session.expect_silence(PAUSE);
+        });
+        let started = Instant::now();
+        assert_eq!(client.read().unwrap(), Incoming::Close(close(4001, "")));
+        assert!(started.elapsed() >= PAUSE);
+        peer.join();
+        // A server that never closes TCP costs the close timeout, and no more.
+        let (mut client, peer) = open_with(
+            |it| it.close_timeout(PAUSE),
+            |session| {
+                session.expect_close(Some(1000));
+                session.send_frame(Frame::close(1000, ""));
+                session.expect_end(); // the client gave up waiting
+            },
+        );
+        let started = Instant::now();
+        assert!(client.close(CloseCode::NORMAL, "").is_ok());
+        assert!((PAUSE..PAUSE * 10).contains(&started.elapsed()), "{:?}", started.elapsed());
+        peer.join();
+        // Nor does one that goes on talking.
+        let (mut client, peer) = open_with(
+            |it| it.close_timeout(PAUSE),
+            |session| {
+                session.send_frame(Frame::close(1000, ""));
+                let junk = [0; 4096];
+                use std::io::Write;
+                while session.stream().write_all(&junk).is_ok() {}
+            },
+        );
+        let started = Instant::now();
+        assert!(matches!(client.read(), Ok(Incoming::Close(_))));
+        assert!(started.elapsed() < PAUSE * 10, "{:?}", started.elapsed());
+        peer.join();
+    });
 }
 
 #[test]
@@ -146,36 +148,38 @@ fn the_code_and_reason_that_are_reported() {
 
 #[test]
 fn row_090_a_transport_that_is_lost() {
-    // By FIN at a frame's edge, inside a header, inside a message; and by a reset.
-    let cuts: [&[u8]; 4] = [b"", b"\x81", b"\x81\x05Hel", b"\x01\x01a"];
-    for cut in cuts {
-        for reset in [false, true] {
-            let peer = crate::peer::Peer::listen(move |listener| {
-                let mut session = crate::peer::Session::accept(listener);
-                session.open();
-                session.send(cut);
-                assert_eq!(session.read_frame().0.opcode, TEXT);
-                if reset {
-                    session.reset();
-                }
-            });
-            let mut client = throng::client::Client::connect(&peer.url("/")).unwrap();
-            client.send(Message::text("now go")).unwrap();
-            let error = client.read().expect_err("lost");
-            assert!(matches!(error, ClientError::Lost(_)), "{error}");
-            assert_eq!(error.close_code(), Some(1006));
-            assert!(matches!(client.read(), Err(ClientError::Closed)));
-            assert!(matches!(client.send(Message::text("x")), Err(ClientError::Closed)));
-            assert!(!client.is_open());
-            peer.join();
+    each_cut(|| {
+        // By FIN at a frame's edge, inside a header, inside a message; and by a reset.
+        let cuts: [&[u8]; 4] = [b"", b"\x81", b"\x81\x05Hel", b"\x01\x01a"];
+        for cut in cuts {
+            for reset in [false, true] {
+                let peer = crate::peer::Peer::listen(move |listener| {
+                    let mut session = crate::peer::Session::accept(listener);
+                    session.open();
+                    session.send(cut);
+                    assert_eq!(session.read_frame().0.opcode, TEXT);
+                    if reset {
+                        session.reset();
+                    }
+                });
+                let mut client = throng::client::Client::connect(&peer.url("/")).unwrap();
+                client.send(Message::text("now go")).unwrap();
+                let error = client.read().expect_err("lost");
+                assert!(matches!(error, ClientError::Lost(_)), "{error}");
+                assert_eq!(error.close_code(), Some(1006));
+                assert!(matches!(client.read(), Err(ClientError::Closed)));
+                assert!(matches!(client.send(Message::text("x")), Err(ClientError::Closed)));
+                assert!(!client.is_open());
+                peer.join();
+            }
         }
-    }
-    // Also after the client's own Close.
-    let (mut client, peer) = open(|session| session.expect_close(Some(1000)));
-    let error = client.close(CloseCode::NORMAL, "").expect_err("no Close came back");
-    assert!(matches!(error, ClientError::Lost(None)), "{error}");
-    assert_eq!(error.to_string(), "the connection was lost");
-    peer.join();
+        // Also after the client's own Close.
+        let (mut client, peer) = open(|session| session.expect_close(Some(1000)));
+        let error = client.close(CloseCode::NORMAL, "").expect_err("no Close came back");
+        assert!(matches!(error, ClientError::Lost(None)), "{error}");
+        assert_eq!(error.to_string(), "the connection was lost");
+        peer.join();
+    });
 }
 
 /// What the server said last can be read, even when writing shows first that it has gone.

@@ -7,8 +7,8 @@ use throng::client::{Client, ClientError, Connect, Incoming};
 use throng::frame::CloseCode;
 use throng::proto::{Delivery, Message, MessageKind, ProtocolError, Role, Settings};
 
-use crate::common::Frame;
 use crate::common::frame::{BINARY, Form, PING, PONG, TEXT};
+use crate::common::{Frame, each_cut};
 use crate::peer::{Peer, Session};
 
 /// A connected client, and the script that its server runs once it is open.
@@ -68,111 +68,122 @@ fn raw(frame: Frame) -> Vec<u8> {
 
 #[test]
 fn row_044_every_frame_is_masked() {
-    let (mut client, peer) = open(|session| {
-        let long = vec![b'x'; 70_000];
-        for (opcode, payload) in
-            [(TEXT, &b"a"[..]), (BINARY, &b""[..]), (TEXT, &long), (PING, b"p"), (PONG, b"q")]
-        {
-            if opcode == PONG {
-                session.send_frame(Frame::ping("q"));
-                session.send_frame(Frame::text("go on"));
+    each_cut(|| {
+        let (mut client, peer) = open(|session| {
+            let long = vec![b'x'; 70_000];
+            for (opcode, payload) in
+                [(TEXT, &b"a"[..]), (BINARY, &b""[..]), (TEXT, &long), (PING, b"p"), (PONG, b"q")]
+            {
+                if opcode == PONG {
+                    session.send_frame(Frame::ping("q"));
+                    session.send_frame(Frame::text("go on"));
+                }
+                let (frame, _) = session.read_frame(); // it asserts the mask
+                assert!((frame.opcode, &*frame.payload) == (opcode, payload), "{frame}");
             }
-            let (frame, _) = session.read_frame(); // it asserts the mask
-            assert!((frame.opcode, &*frame.payload) == (opcode, payload), "{frame}");
-        }
-        session.expect_close(Some(1000));
-        session.send_frame(Frame::close(1000, ""));
-        session.end_first();
+            session.expect_close(Some(1000));
+            session.send_frame(Frame::close(1000, ""));
+            session.end_first();
+        });
+        let long = "x".repeat(70_000);
+        client.send(Message::text("a")).unwrap();
+        client.send(Message::binary(b"")).unwrap();
+        client.send(Message::text(&long)).unwrap();
+        client.ping(b"p").unwrap();
+        assert!(client.read().is_ok());
+        client.close(CloseCode::NORMAL, "").unwrap();
+        peer.join();
     });
-    let long = "x".repeat(70_000);
-    client.send(Message::text("a")).unwrap();
-    client.send(Message::binary(b"")).unwrap();
-    client.send(Message::text(&long)).unwrap();
-    client.ping(b"p").unwrap();
-    assert!(client.read().is_ok());
-    client.close(CloseCode::NORMAL, "").unwrap();
-    peer.join();
 }
 
 #[test]
 fn row_045_a_masked_frame_fails_the_connection() {
-    for frame in [Frame::text("hi"), Frame::binary(""), Frame::ping("x"), Frame::close(1000, "")] {
-        assert_eq!(fails("masked", &frame.bytes(), 1002), ProtocolError::Masked);
-        // A key of zeros changes no byte, and is a mask all the same.
-        assert_eq!(fails("zeros", &frame.mask([0; 4]).bytes(), 1002), ProtocolError::Masked);
-    }
+    each_cut(|| {
+        for frame in
+            [Frame::text("hi"), Frame::binary(""), Frame::ping("x"), Frame::close(1000, "")]
+        {
+            assert_eq!(fails("masked", &frame.bytes(), 1002), ProtocolError::Masked);
+            // A key of zeros changes no byte, and is a mask all the same.
+            assert_eq!(fails("zeros", &frame.mask([0; 4]).bytes(), 1002), ProtocolError::Masked);
+        }
+    });
 }
 
 /// That they come from the system's generator is shown beside the code, with a source that counts.
 #[test]
 fn row_046_a_fresh_mask_for_each_frame() {
-    const FRAMES: usize = 300;
-    let (mut client, peer) = open(|session| {
-        let keys: Vec<[u8; 4]> = (0..FRAMES)
-            .map(|at| {
-                if at % 3 == 2 {
-                    session.send_frame(Frame::ping(""));
-                }
-                session.read_frame().1
-            })
-            .collect();
-        let distinct: HashSet<[u8; 4]> = keys.iter().copied().collect();
-        assert!(distinct.len() >= FRAMES - 1, "{} of {FRAMES}", distinct.len());
-        // Not a counter, nor one key changed a little: every bit is set about half the time.
-        for bit in 0..32 {
-            let ones = keys.iter().filter(|key| u32::from_be_bytes(**key) >> bit & 1 == 1).count();
-            assert!((90..=210).contains(&ones), "bit {bit}: {ones} of {FRAMES}");
+    each_cut(|| {
+        const FRAMES: usize = 300;
+        let (mut client, peer) = open(|session| {
+            let keys: Vec<[u8; 4]> = (0..FRAMES)
+                .map(|at| {
+                    if at % 3 == 2 {
+                        session.send_frame(Frame::ping(""));
+                    }
+                    session.read_frame().1
+                })
+                .collect();
+            let distinct: HashSet<[u8; 4]> = keys.iter().copied().collect();
+            assert!(distinct.len() >= FRAMES - 1, "{} of {FRAMES}", distinct.len());
+            // Not a counter, nor one key changed a little: every bit is set about half the time.
+            for bit in 0..32 {
+                let ones =
+                    keys.iter().filter(|key| u32::from_be_bytes(**key) >> bit & 1 == 1).count();
+                assert!((90..=210).contains(&ones), "bit {bit}: {ones} of {FRAMES}");
+            }
+            let steps: HashSet<u32> = keys
+                .windows(2)
+                .map(|two| u32::from_be_bytes(two[1]).wrapping_sub(u32::from_be_bytes(two[0])))
+                .collect();
+            assert!(steps.len() > FRAMES - 10, "the keys step");
+            session.send_frame(Frame::close(1000, ""));
+        });
+        for _ in 0..FRAMES / 3 {
+            client.send(Message::text("the same each time")).unwrap();
+            client.ping(b"").unwrap();
         }
-        let steps: HashSet<u32> = keys
-            .windows(2)
-            .map(|two| u32::from_be_bytes(two[1]).wrapping_sub(u32::from_be_bytes(two[0])))
-            .collect();
-        assert!(steps.len() > FRAMES - 10, "the keys step");
-        session.send_frame(Frame::close(1000, ""));
+        // The server's pings are answered while it waits for something else.
+        while !matches!(client.read().unwrap(), Incoming::Close(_)) {}
+        peer.join();
     });
-    for _ in 0..FRAMES / 3 {
-        client.send(Message::text("the same each time")).unwrap();
-        client.ping(b"").unwrap();
-    }
-    // The server's pings are answered while it waits for something else.
-    while !matches!(client.read().unwrap(), Incoming::Close(_)) {}
-    peer.join();
 }
 
 /// The frame is encoded and masked as a whole before its first byte leaves, and what the socket did
 /// not take goes out unchanged before anything else.
 #[test]
 fn row_047_a_payload_does_not_change_once_it_has_begun() {
-    const BYTES: usize = 12 << 20;
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let (mut client, peer) = open_with(
-        |it| it.write_timeout(Some(Duration::from_millis(100))),
-        move |session| {
-            wait.recv().expect("the client says when");
-            let (frame, _) = session.read_frame();
-            assert!(frame.payload.iter().all(|&byte| byte == 7), "it changed on the way");
-            assert_eq!(frame.payload.len(), BYTES);
-            assert_eq!(session.read_frame().0.payload, b"second");
-            session.read_to_end();
-        },
-    );
-    let mut payload = vec![7; BYTES];
-    let error = client.send(Message::binary(&payload)).expect_err("the server does not read");
-    assert!(matches!(error, ClientError::Timeout(_)), "{error}");
-    payload.fill(8); // the caller's buffer is its own again
-    let error =
-        client.send(Message::text("first")).expect_err("not taken: the other is in the way");
-    assert!(matches!(error, ClientError::Timeout(_)), "{error}");
-    go.send(()).unwrap();
-    loop {
-        match client.send(Message::text("second")) {
-            Ok(()) => break,
-            Err(ClientError::Timeout(_)) => {}
-            Err(error) => panic!("{error}"),
+    each_cut(|| {
+        const BYTES: usize = 12 << 20;
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (mut client, peer) = open_with(
+            |it| it.write_timeout(Some(Duration::from_millis(100))),
+            move |session| {
+                wait.recv().expect("the client says when");
+                let (frame, _) = session.read_frame();
+                assert!(frame.payload.iter().all(|&byte| byte == 7), "it changed on the way");
+                assert_eq!(frame.payload.len(), BYTES);
+                assert_eq!(session.read_frame().0.payload, b"second");
+                session.read_to_end();
+            },
+        );
+        let mut payload = vec![7; BYTES];
+        let error = client.send(Message::binary(&payload)).expect_err("the server does not read");
+        assert!(matches!(error, ClientError::Timeout(_)), "{error}");
+        payload.fill(8); // the caller's buffer is its own again
+        let error =
+            client.send(Message::text("first")).expect_err("not taken: the other is in the way");
+        assert!(matches!(error, ClientError::Timeout(_)), "{error}");
+        go.send(()).unwrap();
+        loop {
+            match client.send(Message::text("second")) {
+                Ok(()) => break,
+                Err(ClientError::Timeout(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
         }
-    }
-    drop(client);
-    peer.join();
+        drop(client);
+        peer.join();
+    });
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! A server made of nothing but a TCP socket, that does exactly what its script says.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::common::Frame;
 use crate::common::frame::{CLOSE, Received};
 use crate::common::http::accept_for;
+use crate::common::{Chunking, Frame};
 
 /// A script on a thread of its own. What it panics with fails the test that started it.
 pub struct Peer {
@@ -25,7 +25,12 @@ impl Peer {
     pub fn listen(script: impl FnOnce(&TcpListener) + Send + 'static) -> Peer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("an address");
-        Peer { addr, thread: Some(thread::spawn(move || script(&listener))) }
+        let chunking = Chunking::current();
+        let script = move || {
+            chunking.set_current();
+            script(&listener);
+        };
+        Peer { addr, thread: Some(thread::spawn(script)) }
     }
 
     /// Answers each request with `response` and takes no frames.
@@ -136,7 +141,10 @@ impl Session {
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the client takes it");
+        let chunking = Chunking::current();
+        let written = chunking.write(&mut self.stream, bytes.as_ref());
+        // A client that has seen enough leaves before the last piece.
+        assert!(written.is_ok() || chunking != Chunking::Whole, "the client takes it: {written:?}");
     }
 
     /// Sends frames as a server does: not masked.

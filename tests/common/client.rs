@@ -1,6 +1,7 @@
 //! A client made of nothing but a socket: it sends what it is told, cut as it is told, and every
 //! read has a deadline.
 
+use std::cell::Cell;
 use std::fmt::{Debug, Display};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,7 +17,7 @@ use super::server::Server;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a stream of bytes is cut into writes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunking {
     Whole,
     /// Byte for byte; of a stream over 4 KiB only the first and the last 2 KiB.
@@ -27,7 +28,36 @@ pub enum Chunking {
 
 pub const CHUNKINGS: [Chunking; 3] = [Chunking::Whole, Chunking::Bytewise, Chunking::Random(7)];
 
+thread_local! {
+    /// How this thread cuts what no test has cut itself.
+    static CURRENT: Cell<Chunking> = const { Cell::new(Chunking::Whole) };
+}
+
 impl Chunking {
+    /// How this thread cuts: see [`each_cut`].
+    pub fn current() -> Self {
+        CURRENT.get()
+    }
+
+    /// Has this thread cut so from now on.
+    pub fn set_current(self) {
+        CURRENT.set(self);
+    }
+
+    /// Writes `bytes`, cut.
+    pub fn write(self, to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+        let (ends, pause) = self.plan(bytes.len());
+        let mut start = 0;
+        for end in ends {
+            to.write_all(&bytes[start..end])?;
+            start = end;
+            if !pause.is_zero() && end < bytes.len() {
+                thread::sleep(pause);
+            }
+        }
+        Ok(())
+    }
+
     /// Where each write ends, and the pause after it.
     fn plan(self, length: usize) -> (Vec<usize>, Duration) {
         const EDGE: usize = 2048;
@@ -108,7 +138,7 @@ impl RawClient {
     }
 
     pub fn on(stream: TcpStream) -> RawClient {
-        stream.set_nodelay(true).expect("TCP_NODELAY");
+        let _ = stream.set_nodelay(true); // a Unix socket in it has no such option
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         let (buffer, note) = (Vec::new(), String::new());
         RawClient { stream, buffer, start: 0, ended: false, note }
@@ -143,9 +173,10 @@ impl RawClient {
         self.note = format!("{note}: ");
     }
 
-    /// Sends bytes in one go. Fails the test when the server has hung up on us.
+    /// Sends bytes, in one go but for [`each_cut`]. Fails the test when the server has hung up on
+    /// us.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.send_chunked(bytes.as_ref(), Chunking::Whole);
+        self.send_chunked(bytes.as_ref(), Chunking::current());
     }
 
     pub fn send_chunked(&mut self, bytes: &[u8], chunking: Chunking) {
@@ -155,16 +186,7 @@ impl RawClient {
     }
 
     pub fn try_send(&mut self, bytes: &[u8], chunking: Chunking) -> io::Result<()> {
-        let (ends, pause) = chunking.plan(bytes.len());
-        let mut start = 0;
-        for end in ends {
-            self.stream.write_all(&bytes[start..end])?;
-            start = end;
-            if !pause.is_zero() && end < bytes.len() {
-                thread::sleep(pause);
-            }
-        }
-        Ok(())
+        chunking.write(&mut self.stream, bytes)
     }
 
     /// Sends `bytes` over and over until the server takes no more for `patience`, or `most` bytes
@@ -180,6 +202,11 @@ impl RawClient {
         }
         self.stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         taken
+    }
+
+    /// Whether the stream was seen to end, or was reset.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     pub fn unread(&self) -> &[u8] {
@@ -227,7 +254,10 @@ impl RawClient {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
             }
         }
     }
@@ -266,6 +296,12 @@ impl RawClient {
                 return None;
             }
         }
+    }
+
+    /// Reads once, and forgets what came; whether something did.
+    pub fn skip(&mut self, patience: Duration) -> bool {
+        self.take(self.unread().len());
+        matches!(self.fill_within(Instant::now() + patience), Ok(true))
     }
 
     /// The next message or control frame; the fragments of a message are joined.
@@ -363,8 +399,7 @@ impl RawClient {
     pub fn read_answer(&mut self, head_only: bool) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         let end = loop {
-            let found = self.unread().windows(4).position(|window| window == b"\r\n\r\n");
-            if let Some(end) = found {
+            if let Some(end) = self.head_end() {
                 break end;
             }
             if !self.fill(deadline, "HTTP answer") {
@@ -380,6 +415,27 @@ impl RawClient {
         }
         answer.body = self.take(length);
         answer
+    }
+
+    fn head_end(&self) -> Option<usize> {
+        self.unread().windows(4).position(|window| window == b"\r\n\r\n")
+    }
+
+    /// Upgrades on `target`, where the server may be about to go; whether it did.
+    pub fn try_upgrade(&mut self, target: &str, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        if self.try_send(&Upgrade::new(target).bytes(), Chunking::Whole).is_err() {
+            return false;
+        }
+        loop {
+            if let Some(end) = self.head_end() {
+                let head = self.take(end + 4);
+                return Answer::parse(&head[..end]).status == 101;
+            }
+            if !matches!(self.fill_within(deadline), Ok(true)) {
+                return false;
+            }
+        }
     }
 
     /// A correct 101 to a request with the usual key.
@@ -432,6 +488,17 @@ pub fn each_chunking(mut test: impl FnMut(Chunking)) {
     for chunking in CHUNKINGS {
         test(chunking);
     }
+}
+
+/// Runs `test` once for each way of cutting, whatever it sends: for tests that do not cut their
+/// streams themselves. A [`RawClient`] and the peers of `tests/client` cut so.
+pub fn each_cut(test: impl Fn()) {
+    each_chunking(|chunking| {
+        println!("{chunking:?}"); // shown where the test fails
+        chunking.set_current();
+        test();
+        Chunking::Whole.set_current();
+    });
 }
 
 /// Sends `stream` on fresh connections to `/`, cut in each of the ways, and once glued to the

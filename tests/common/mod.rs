@@ -6,12 +6,17 @@
 #![allow(dead_code, unused_imports)] // every test program uses its own part of this
 
 pub mod client;
+pub mod folder;
 pub mod frame;
 pub mod http;
+pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod server;
+pub mod signal;
 
-pub use client::{CHUNKINGS, Chunking, Expect, RawClient, each_chunking, exchange};
+pub use client::{CHUNKINGS, Chunking, Expect, RawClient, each_chunking, each_cut, exchange};
+pub use folder::Folder;
 pub use frame::Frame;
 pub use http::{Answer, Upgrade};
-pub use server::{Server, eventually};
+pub use server::{Server, eventually, free_addresses};

@@ -1,13 +1,15 @@
 //! The real binary as a child process: started on a free port, watched through `/proc`, and killed
 //! when the test ends.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::{procfs, signal};
 
 /// Where the program under test is. `THRONG` names another build of it.
 pub fn program() -> String {
@@ -21,6 +23,19 @@ pub fn eventually(what: &str, seconds: f64, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "not within {seconds} s: {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Ports of an address of loopback that is nobody else's: between here and the bind of a program
+/// that is told of them no other takes them.
+pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    static USED: AtomicU8 = AtomicU8::new(0);
+    let number = USED.fetch_add(1, Ordering::Relaxed);
+    assert!(number < 250, "one more program than there are addresses for");
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 64 + high % 64, low, number + 1);
+    let bind = |_| TcpListener::bind((ip, 0)).expect("an address of loopback");
+    let listeners: [TcpListener; COUNT] = std::array::from_fn(bind);
+    listeners.map(|listener| listener.local_addr().expect("an address"))
 }
 
 /// A running `throng echo` or `throng serve`.
@@ -46,14 +61,7 @@ impl Server {
 
     /// `throng serve` that logs what `filter` says.
     pub fn serve_logging(filter: &str, flags: &[&str]) -> Server {
-        Server::serve_in(&[("THRONG_LOG", filter)], flags)
-    }
-
-    /// `throng serve` with these variables in its environment.
-    pub fn serve_in(environment: &[(&str, &str)], flags: &[&str]) -> Server {
-        let mut command = Command::new(program());
-        command.arg("serve").envs(environment.iter().copied());
-        Server::start(command, flags)
+        Server::serve_with(&[("THRONG_LOG", filter)], flags)
     }
 
     /// `throng serve` with these variables in its environment.
@@ -82,7 +90,12 @@ impl Server {
 
     pub fn start(mut command: Command, flags: &[&str]) -> Server {
         command.args(["--listen", "127.0.0.1:0"]).args(flags);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Server::on(command, Stdio::null())
+    }
+
+    /// A program that says where it listens, with this as its standard input.
+    pub fn on(mut command: Command, input: Stdio) -> Server {
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let errors = Arc::new(Mutex::new(String::new()));
         drain(child.stderr.take().expect("a pipe"), Arc::clone(&errors));
@@ -132,19 +145,12 @@ impl Server {
     }
 
     fn status(&self, field: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).expect("the server is alive");
-        let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
-        line.split_whitespace().nth(1).expect("a value").parse().expect("a number")
+        procfs::status_kb(self.pid(), field).expect("the server is alive")
     }
 
     /// Processor time used so far by all threads, in seconds.
     pub fn cpu_s(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let tasks = tasks.expect("the server is alive").flatten();
-        let times = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
-        let time_ns = times.filter_map(|time| time.split(' ').next()?.parse::<u64>().ok());
-        time_ns.sum::<u64>() as f64 / 1e9
+        procfs::cpu_s(self.pid()).expect("the server is alive")
     }
 
     /// Processor time used while `seconds` go by.
@@ -156,8 +162,7 @@ impl Server {
 
     /// How many files and sockets it has open.
     pub fn fd_count(&self) -> usize {
-        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
-        entries.expect("the server is alive").count()
+        procfs::fd_count(self.pid()).expect("the server is alive")
     }
 
     /// How many it has open at rest: waits until the number stands still.
@@ -174,15 +179,20 @@ impl Server {
     /// Sends a signal by its short name: "TERM", "INT".
     pub fn signal(&mut self, name: &str) {
         self.ended = true;
-        let mut kill = Command::new("kill");
-        let status = kill.arg("-s").arg(name).arg(self.child.id().to_string()).status();
-        assert!(status.expect("kill runs").success(), "no {name} could be sent");
+        signal::send(self.pid(), name);
     }
 
     /// Has it read its settings again.
     pub fn hang_up(&self) {
-        let status = Command::new("kill").args(["-s", "HUP", &self.pid().to_string()]).status();
-        assert!(status.expect("kill runs").success(), "no HUP could be sent");
+        signal::send(self.pid(), "HUP");
+    }
+
+    /// Has it stand still for some time, wherever it is.
+    pub fn stand_still(&self, time: Duration) {
+        for name in ["STOP", "CONT"] {
+            signal::send(self.pid(), name);
+            thread::sleep(time);
+        }
     }
 
     /// Waits until the program has ended by itself.

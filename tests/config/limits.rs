@@ -123,3 +123,16 @@ fn a_message_of_the_hub_has_64_kib_and_one_of_echo_64_mib() {
     client.send(Frame::binary(vec![1; 1 << 20]).bytes());
     client.expect(&Expect::binary(vec![1; 1 << 20]));
 }
+
+/// However the kernel spreads them over the loops.
+#[test]
+fn connections_are_limited_over_all_loops() {
+    let server = Server::serve(&["--loops", "3", "--max-connections", "4"]);
+    let mut people: Vec<_> = (0..4).map(|_| Person::new(&server, "/ws")).collect();
+    let upgrade = || status(&server, &Upgrade::new("/ws"));
+    assert_eq!(upgrade(), 503);
+    let counted = "throng_limits_met_total{limit=\"connections\"} 1";
+    eventually("its loop has said so", 5.0, || metrics(&server).contains(counted));
+    drop(people.pop());
+    eventually("there is room again", 5.0, || upgrade() == 101);
+}

@@ -4,8 +4,10 @@ use std::net::TcpListener;
 
 use crate::{SettingsFile, complaints, run};
 
+const NEEDS_KEYS: &str = "needs keys: --jwt-secret-file or --jwks, or --api-key for tickets";
+
 /// Text, and what is said of it after the name of the file.
-const MISTAKES: [(&str, &str); 34] = [
+const MISTAKES: [(&str, &str); 38] = [
     // No TOML.
     ("loops = 2\nmax_rooms 5\n", "2:11: key with no value, expected `=`"),
     ("loops = 1\nloops = 2\n", "2:1: duplicate key"),
@@ -54,7 +56,7 @@ const MISTAKES: [(&str, &str); 34] = [
     // Not good together, or not there.
     (
         "loops = 1\nrequire_token = true\n",
-        "2:1: require_token: needs the keys of tokens: --jwt-secret-file or --jwks",
+        "2:1: require_token: needs keys: --jwt-secret-file or --jwks, or --api-key for tickets",
     ),
     ("host = ['a/b']\n", "1:1: host: \"a/b\" is no host or host:port"),
     (
@@ -74,6 +76,13 @@ const MISTAKES: [(&str, &str); 34] = [
         "refuse_after_upgrade = true\nfirst_message_token = true\n",
         "2:1: first_message_token: needs --require-token",
     ),
+    ("user = 'no-such'\n", "1:1: user: no-such: there is no such user on this machine"),
+    (
+        "user = 'root'\n",
+        "1:1: user: root: that is root: name one that may do less, or leave it out",
+    ),
+    ("unix_mode = 0o660\n", "1:13: unix_mode: expected a string, found a whole number"),
+    ("unix_mode = '888'\n", "1:13: unix_mode: must be a mode in octal, such as 660, found \"888\""),
     ("listen = []\n", "1:1: listen: needs an address, such as 127.0.0.1:8080"),
 ];
 
@@ -121,7 +130,11 @@ fn a_bad_variable_is_named() {
     for (name, value, expected) in [
         ("THRONG_LOOPS", "0", "0 is not in 1..=1024"),
         ("THRONG_LOOPS", "two", "expected a whole number, found \"two\""),
-        ("THRONG_REQUIRE_TOKEN", "true", "needs the keys of tokens: --jwt-secret-file or --jwks"),
+        (
+            "THRONG_REQUIRE_TOKEN",
+            "true",
+            "needs keys: --jwt-secret-file or --jwks, or --api-key for tickets",
+        ),
         (
             "THRONG_TRUST_PROXY",
             "10.0.0.1,me",
@@ -137,8 +150,7 @@ fn a_bad_variable_is_named() {
 #[test]
 fn a_flag_that_does_not_fit_is_named() {
     let said = complaints(&run(&["serve", "--listen", "127.0.0.1:0", "--require-token"], &[]));
-    let expected = "needs the keys of tokens: --jwt-secret-file or --jwks";
-    assert_eq!(said, [format!("throng: --require-token: {expected}")]);
+    assert_eq!(said, [format!("throng: --require-token: {NEEDS_KEYS}")]);
     let usage = run(&["serve", "--loops", "0"], &[]);
     assert_eq!(usage.status.code(), Some(2), "what every wrong command line gets");
 }

@@ -14,7 +14,7 @@ use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
-use crate::common::{Server, eventually};
+use crate::common::{Server, eventually, signal};
 
 const PATIENCE_S: f64 = 20.0;
 
@@ -87,9 +87,7 @@ impl Run {
     }
 
     pub fn signal(&self, name: &str) {
-        let mut kill = Command::new("kill");
-        let status = kill.arg("-s").arg(name).arg(self.child.id().to_string()).status();
-        assert!(status.expect("kill runs").success());
+        signal::send(self.child.id(), name);
     }
 
     /// Waits for the exit status.

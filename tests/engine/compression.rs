@@ -11,7 +11,7 @@ use crate::Running;
 use crate::common::client::{Chunking, each_chunking};
 use crate::common::frame::Received;
 use crate::common::http::Upgrade;
-use crate::common::{Frame, RawClient, eventually};
+use crate::common::{Frame, RawClient, each_cut, eventually};
 
 /// Echoes; a text that begins with "all:" goes to everyone.
 #[derive(Clone, Default)]
@@ -163,57 +163,63 @@ fn row_117_without_takeover_each_message_starts_anew() {
 
 #[test]
 fn row_106_server_no_context_takeover_is_echoed_and_kept() {
-    let server = room(config(Mode::Dedicated));
-    let offer = "permessage-deflate; server_no_context_takeover";
-    let (mut client, agreed) = Zipped::open(&server, offer);
-    assert!(agreed.contains("server_no_context_takeover"), "{agreed}");
-    assert!(!agreed.contains("client_no_context_takeover"), "{agreed}");
-    let text = words(200);
-    assert_eq!(client.expect_echo(&text), client.expect_echo(&text));
+    each_cut(|| {
+        let server = room(config(Mode::Dedicated));
+        let offer = "permessage-deflate; server_no_context_takeover";
+        let (mut client, agreed) = Zipped::open(&server, offer);
+        assert!(agreed.contains("server_no_context_takeover"), "{agreed}");
+        assert!(!agreed.contains("client_no_context_takeover"), "{agreed}");
+        let text = words(200);
+        assert_eq!(client.expect_echo(&text), client.expect_echo(&text));
+    });
 }
 
 #[test]
 fn row_118_contexts_are_kept_as_far_as_the_budget_goes() {
-    let server = room(Config { deflate_budget_bytes: 700 << 10, ..config(Mode::Dedicated) });
-    let (mut rich, agreed) = Zipped::open(&server, OFFER);
-    assert!(!agreed.contains("no_context_takeover"), "{agreed}");
-    let text = words(200);
-    let first = rich.expect_echo(&text);
-    let second = rich.expect_echo(&text);
-    assert!(second < first / 4, "{second} after {first}: it refers to what came before");
-    let (mut also, _) = Zipped::open(&server, OFFER);
-    also.expect_echo(&text);
-    let (_poor, agreed) = Zipped::open(&server, OFFER);
-    assert!(agreed.contains("server_no_context_takeover"), "the budget is spent: {agreed}");
-    rich.client.reset();
-    let mut agreed = String::new();
-    eventually("its place is free again", 5.0, || {
-        agreed = Zipped::open(&server, OFFER).1;
-        !agreed.contains("no_context_takeover")
+    each_cut(|| {
+        let server = room(Config { deflate_budget_bytes: 700 << 10, ..config(Mode::Dedicated) });
+        let (mut rich, agreed) = Zipped::open(&server, OFFER);
+        assert!(!agreed.contains("no_context_takeover"), "{agreed}");
+        let text = words(200);
+        let first = rich.expect_echo(&text);
+        let second = rich.expect_echo(&text);
+        assert!(second < first / 4, "{second} after {first}: it refers to what came before");
+        let (mut also, _) = Zipped::open(&server, OFFER);
+        also.expect_echo(&text);
+        let (_poor, agreed) = Zipped::open(&server, OFFER);
+        assert!(agreed.contains("server_no_context_takeover"), "the budget is spent: {agreed}");
+        rich.client.reset();
+        let mut agreed = String::new();
+        eventually("its place is free again", 5.0, || {
+            agreed = Zipped::open(&server, OFFER).1;
+            !agreed.contains("no_context_takeover")
+        });
     });
 }
 
 /// RFC 7692 section 7.1.2.1: Autobahn does not notice a server that ignores this.
 #[test]
 fn row_116_a_window_that_was_agreed_is_kept() {
-    let server = room(config(Mode::Dedicated));
-    let (mut client, agreed) =
-        Zipped::open(&server, "permessage-deflate; server_max_window_bits=9");
-    assert!(agreed.contains("server_max_window_bits=9"), "{agreed}");
-    // 600 bytes that do not compress, twice: only a window over 512 sees the second in the first.
-    let mut state = 1_u32;
-    let noise: String = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        char::from(33 + (state >> 24) as u8 % 94)
-    })
-    .take(600)
-    .collect();
-    let once = client.expect_echo(&noise);
-    let twice = client.expect_echo(&format!("{noise}{noise}"));
-    assert!(twice > once * 17 / 10, "{twice} for twice, {once} for once");
-    let (mut wide, _) = Zipped::open(&server, OFFER);
-    let wide = wide.expect_echo(&format!("{noise}{noise}"));
-    assert!(wide < twice * 7 / 10, "{wide} with a window of 2^15");
+    each_cut(|| {
+        let server = room(config(Mode::Dedicated));
+        let (mut client, agreed) =
+            Zipped::open(&server, "permessage-deflate; server_max_window_bits=9");
+        assert!(agreed.contains("server_max_window_bits=9"), "{agreed}");
+        // 600 bytes that do not compress, twice: only over 512 does a window see the first again.
+        let mut state = 1_u32;
+        let noise: String = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(33 + (state >> 24) as u8 % 94)
+        })
+        .take(600)
+        .collect();
+        let once = client.expect_echo(&noise);
+        let twice = client.expect_echo(&format!("{noise}{noise}"));
+        assert!(twice > once * 17 / 10, "{twice} for twice, {once} for once");
+        let (mut wide, _) = Zipped::open(&server, OFFER);
+        let wide = wide.expect_echo(&format!("{noise}{noise}"));
+        assert!(wide < twice * 7 / 10, "{wide} with a window of 2^15");
+    });
 }
 
 /// This offer alone is declined and the connection goes on; behind it, the next is taken.
@@ -232,72 +238,86 @@ fn is_declined(parameters: &str) {
 
 #[test]
 fn row_101_an_unknown_parameter_is_declined() {
-    is_declined("unknown");
-    is_declined("server_max_window_bits=10; unknown=1");
+    each_cut(|| {
+        is_declined("unknown");
+        is_declined("server_max_window_bits=10; unknown=1");
+    });
 }
 
 #[test]
 fn row_102_an_invalid_value_is_declined() {
-    for bad in [
-        "server_max_window_bits=7",
-        "server_max_window_bits=16",
-        "server_max_window_bits=08",
-        "server_max_window_bits=+9",
-        "server_max_window_bits",
-        "client_max_window_bits=abc",
-        "client_no_context_takeover=1",
-        "server_no_context_takeover=true",
-    ] {
-        is_declined(bad);
-    }
+    each_cut(|| {
+        for bad in [
+            "server_max_window_bits=7",
+            "server_max_window_bits=16",
+            "server_max_window_bits=08",
+            "server_max_window_bits=+9",
+            "server_max_window_bits",
+            "client_max_window_bits=abc",
+            "client_no_context_takeover=1",
+            "server_no_context_takeover=true",
+        ] {
+            is_declined(bad);
+        }
+    });
 }
 
 #[test]
 fn row_103_a_repeated_parameter_is_declined() {
-    is_declined("server_no_context_takeover; server_no_context_takeover");
-    is_declined("client_max_window_bits; client_max_window_bits=10");
+    each_cut(|| {
+        is_declined("server_no_context_takeover; server_no_context_takeover");
+        is_declined("client_max_window_bits; client_max_window_bits=10");
+    });
 }
 
 /// Raw DEFLATE has no window of 2^8 in zlib.
 #[test]
 fn row_104_what_cannot_be_honoured_is_declined() {
-    is_declined("server_max_window_bits=8");
+    each_cut(|| {
+        is_declined("server_max_window_bits=8");
+    });
 }
 
 #[test]
 fn row_105_all_declined_goes_on_uncompressed() {
-    is_declined("a; b");
-    let off = room(config(Mode::Off));
-    let (mut client, agreed) = Zipped::open(&off, OFFER);
-    assert_eq!(agreed, "");
-    client.client.send(Frame::text(words(100)).bytes());
-    assert_eq!(client.read().0, words(100));
+    each_cut(|| {
+        is_declined("a; b");
+        let off = room(config(Mode::Off));
+        let (mut client, agreed) = Zipped::open(&off, OFFER);
+        assert_eq!(agreed, "");
+        client.client.send(Frame::text(words(100)).bytes());
+        assert_eq!(client.read().0, words(100));
+    });
 }
 
 #[test]
 fn row_107_server_max_window_bits_is_answered_and_no_larger() {
-    let server = room(config(Mode::Dedicated));
-    for bits in 9..=15_u8 {
-        let offer = format!("permessage-deflate; server_max_window_bits={bits}");
-        let (mut client, agreed) = Zipped::open(&server, &offer);
-        let (_, answer) = agreed.split_once("server_max_window_bits=").expect("it is answered");
-        assert!((9..=bits).contains(&answer.trim().parse().expect("a number")), "{agreed}");
-        client.expect_echo(&words(300));
-    }
+    each_cut(|| {
+        let server = room(config(Mode::Dedicated));
+        for bits in 9..=15_u8 {
+            let offer = format!("permessage-deflate; server_max_window_bits={bits}");
+            let (mut client, agreed) = Zipped::open(&server, &offer);
+            let (_, answer) = agreed.split_once("server_max_window_bits=").expect("it is answered");
+            assert!((9..=bits).contains(&answer.trim().parse().expect("a number")), "{agreed}");
+            client.expect_echo(&words(300));
+        }
+    });
 }
 
 #[test]
 fn row_108_client_max_window_bits_only_where_it_was_offered() {
-    let mut config = config(Mode::Dedicated);
-    config.deflate.client_max_window_bits = 10;
-    let server = room(config);
-    let (_, agreed) = Zipped::open(&server, "permessage-deflate");
-    assert!(!agreed.contains("client_max_window_bits"), "{agreed}");
-    let (mut client, agreed) = Zipped::open(&server, OFFER);
-    assert!(agreed.contains("client_max_window_bits=10"), "{agreed}");
-    client.expect_echo(&words(300));
-    let (_, agreed) = Zipped::open(&server, "permessage-deflate; client_max_window_bits=8");
-    assert!(!agreed.contains("client_max_window_bits=8"), "never: {agreed}");
+    each_cut(|| {
+        let mut config = config(Mode::Dedicated);
+        config.deflate.client_max_window_bits = 10;
+        let server = room(config);
+        let (_, agreed) = Zipped::open(&server, "permessage-deflate");
+        assert!(!agreed.contains("client_max_window_bits"), "{agreed}");
+        let (mut client, agreed) = Zipped::open(&server, OFFER);
+        assert!(agreed.contains("client_max_window_bits=10"), "{agreed}");
+        client.expect_echo(&words(300));
+        let (_, agreed) = Zipped::open(&server, "permessage-deflate; client_max_window_bits=8");
+        assert!(!agreed.contains("client_max_window_bits=8"), "never: {agreed}");
+    });
 }
 
 /// It is the sender's choice for each message.
@@ -345,18 +365,20 @@ fn a_broadcast_suits_every_member() {
 /// A3: a thousand to one. Never more than the limit and a piece is held.
 #[test]
 fn row_114_a3_the_limit_is_held_against_what_comes_out() {
-    let mut config = config(Mode::Shared);
-    config.settings.message_bytes_max = 1 << 20;
-    let server = room(config);
-    for (len, code) in [(1 << 20, None), ((1 << 20) + 1, Some(1009)), (64 << 20, Some(1009))] {
-        let (mut client, _) = Zipped::open(&server, OFFER);
-        let bomb = client.deflate(&vec![b'x'; len]);
-        client.send_frame(&Frame::binary(bomb).rsv(RSV1));
-        match code {
-            None => assert_eq!(client.read().0.len(), len),
-            Some(code) => client.client.expect_close(code),
+    each_cut(|| {
+        let mut config = config(Mode::Shared);
+        config.settings.message_bytes_max = 1 << 20;
+        let server = room(config);
+        for (len, code) in [(1 << 20, None), ((1 << 20) + 1, Some(1009)), (64 << 20, Some(1009))] {
+            let (mut client, _) = Zipped::open(&server, OFFER);
+            let bomb = client.deflate(&vec![b'x'; len]);
+            client.send_frame(&Frame::binary(bomb).rsv(RSV1));
+            match code {
+                None => assert_eq!(client.read().0.len(), len),
+                Some(code) => client.client.expect_close(code),
+            }
         }
-    }
+    });
 }
 
 /// These frames, on a connection with permessage-deflate, fail it.
@@ -401,21 +423,23 @@ fn row_112_rsv1_on_a_continuation_fails() {
 /// A11: what is no DEFLATE, or only the beginning of some, fails, and nobody else hears of it.
 #[test]
 fn row_120_a11_malformed_and_truncated_messages_fail_alone() {
-    let server = room(config(Mode::Shared));
-    let (mut other, _) = Zipped::open(&server, OFFER);
-    let text = words(100);
-    for cut in 0..3 {
-        let (mut client, _) = Zipped::open(&server, OFFER);
-        let mut bytes = client.deflate(text.as_bytes());
-        match cut {
-            0 => bytes.truncate(bytes.len() / 2),
-            1 => bytes = vec![0x07; 20],
-            _ => bytes = b"plain text".to_vec(),
+    each_cut(|| {
+        let server = room(config(Mode::Shared));
+        let (mut other, _) = Zipped::open(&server, OFFER);
+        let text = words(100);
+        for cut in 0..3 {
+            let (mut client, _) = Zipped::open(&server, OFFER);
+            let mut bytes = client.deflate(text.as_bytes());
+            match cut {
+                0 => bytes.truncate(bytes.len() / 2),
+                1 => bytes = vec![0x07; 20],
+                _ => bytes = b"plain text".to_vec(),
+            }
+            client.send_frame(&Frame::text(bytes).rsv(RSV1));
+            client.client.expect_close(1007);
+            other.expect_echo(&text);
         }
-        client.send_frame(&Frame::text(bytes).rsv(RSV1));
-        client.client.expect_close(1007);
-        other.expect_echo(&text);
-    }
+    });
 }
 
 /// RFC 7692 section 7.2.3: stored and final blocks, and an empty message.
@@ -472,11 +496,13 @@ fn row_115_a_message_in_fragments_has_one_tail() {
 
 #[test]
 fn row_114_bad_utf8_is_found_before_the_message_ends() {
-    let server = room(config(Mode::Shared));
-    let (mut client, _) = Zipped::open(&server, OFFER);
-    let bytes = client.deflate(b"good \xFF bad");
-    client.send_frame(&Frame::text(bytes).rsv(RSV1).unfinished());
-    client.client.expect_close(1007);
+    each_cut(|| {
+        let server = room(config(Mode::Shared));
+        let (mut client, _) = Zipped::open(&server, OFFER);
+        let bytes = client.deflate(b"good \xFF bad");
+        client.send_frame(&Frame::text(bytes).rsv(RSV1).unfinished());
+        client.client.expect_close(1007);
+    });
 }
 
 #[test]

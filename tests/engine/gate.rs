@@ -40,8 +40,8 @@ impl Limited {
     fn enter(&self, request: &Request<'_>) -> Result<Session, Response> {
         let shared = &self.0;
         let peer = request.remote_addr().map(|addr| addr.ip());
-        let addr = peer.map(|peer| shared.proxies.client(peer, request.head()).ip);
-        let place = shared.gate.enter(addr, request.now());
+        let addr = shared.proxies.client(peer, request.head()).counted_as();
+        let place = shared.gate.enter(Some(addr), request.now());
         let mut place = place.map_err(|refusal| refusal.response())?;
         if let Some(user) = request.head().query() {
             place.take_user(&user.into()).map_err(|refusal| refusal.response())?;

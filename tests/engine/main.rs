@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod breaking;
 mod compression;
 mod delivery;
 mod dialling;
@@ -15,5 +16,8 @@ mod loops;
 mod proxying;
 mod running;
 mod verdicts;
+#[allow(dead_code)] // the tests of TLS use the rest
+#[path = "../tls/world.rs"]
+mod world;
 
 pub use running::Running;

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use throng::hub::history::{
-    Entry, History, Keep, Keeper, KeeperLimits, Position, Rows, Span, SqliteStore, Store,
-    StoreError,
+    History, Keep, Keeper, KeeperLimits, Rows, Span, SqliteStore, Store, StoreError, Write, Written,
 };
+use throng::hub::sink::Held;
 
-use crate::common::eventually;
-use crate::place::{Folder, Place, history, offsets};
+use crate::common::{Folder, eventually};
+use crate::place::{Place, history, store_of};
+use crate::record::offsets;
 
 /// The real store on a slow disk.
 struct Slow {
@@ -22,9 +23,9 @@ struct Slow {
 }
 
 impl Store for Slow {
-    fn append(&mut self, batch: &[Entry<'_>]) -> Result<Vec<Position>, StoreError> {
+    fn append(&mut self, batch: &[Write<'_>], outbox_max: Held) -> Result<Written, StoreError> {
         thread::sleep(Duration::from_millis(self.commit_ms.load(Ordering::SeqCst)));
-        self.store.append(batch)
+        self.store.append(batch, outbox_max)
     }
 
     fn read(
@@ -52,7 +53,7 @@ fn slow_place(
     commit_ms: &Arc<AtomicU64>,
     limits: KeeperLimits,
 ) -> (Place, Keeper) {
-    let (file, commit_ms) = (folder.file(), Arc::clone(commit_ms));
+    let (file, commit_ms) = (store_of(folder), Arc::clone(commit_ms));
     let open = move || {
         let store = SqliteStore::open(&file)?;
         Ok(Slow { store, commit_ms: Arc::clone(&commit_ms) })
@@ -64,7 +65,7 @@ fn slow_place(
 
 #[test]
 fn a_restart_loses_nothing_and_offsets_go_on() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     let place = Place::durable(2, history(100), &folder);
     let mut ann = place.person("/ws?name=ann");
     let begin = ann.join("d.1", None);
@@ -82,7 +83,7 @@ fn a_restart_loses_nothing_and_offsets_go_on() {
     drop(bob);
     drop(place);
     // With the file goes the epoch.
-    std::fs::remove_file(folder.file()).expect("the file is there");
+    std::fs::remove_file(store_of(&folder)).expect("the file is there");
     let place = Place::durable(1, history(100), &folder);
     let answer = place.person("/ws").join("d.1", Some((&begin["epoch"], 1)));
     assert_eq!((&answer["recovered"], &answer["offset"]), (&json!(false), &json!(0)));
@@ -92,7 +93,7 @@ fn a_restart_loses_nothing_and_offsets_go_on() {
 /// G6: the disk never holds up the loop.
 #[test]
 fn a_slow_disk_delays_durable_rooms_and_nobody_else() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     let commit_ms = Arc::new(AtomicU64::new(500));
     let (place, _keeper) = slow_place(&folder, &commit_ms, KeeperLimits::default());
     let (mut ann, mut bob) = (place.person("/ws"), place.person("/ws"));
@@ -116,7 +117,7 @@ fn a_slow_disk_delays_durable_rooms_and_nobody_else() {
 
 #[test]
 fn a_commit_takes_all_that_has_waited() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     let commit_ms = Arc::new(AtomicU64::new(50));
     let (place, keeper) = slow_place(&folder, &commit_ms, KeeperLimits::default());
     let mut ann = place.person("/ws");
@@ -133,7 +134,7 @@ fn a_commit_takes_all_that_has_waited() {
 
 #[test]
 fn what_waits_for_the_disk_is_bounded() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     let commit_ms = Arc::new(AtomicU64::new(300));
     let limits = KeeperLimits { operations_max: 1000, bytes_max: 20_000 };
     let (place, keeper) = slow_place(&folder, &commit_ms, limits);
@@ -166,7 +167,7 @@ fn what_waits_for_the_disk_is_bounded() {
 
 #[test]
 fn old_messages_leave_the_file() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     let old = Keep { is_durable: true, age: Duration::from_millis(500), ..Keep::default() };
     let rules = |keep: &Keep| {
         let mut history = history(100);

@@ -4,11 +4,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::checker::{Trial, check};
 use crate::common::random::Random;
-use crate::common::{RawClient, Server};
-use crate::order::{Recorder, kept};
-use crate::place::{Folder, Person};
+use crate::common::{Folder, RawClient, Server};
+use crate::place::store_of;
+use crate::record::{Event, Person, Recorder, Trial, check, kept};
 
 const ROOMS: [&str; 2] = ["d.1", "d.2"];
 
@@ -16,7 +15,7 @@ const ROOMS: [&str; 2] = ["d.1", "d.2"];
 const WINDOW: usize = 200;
 
 fn serve(folder: &Folder, loops: usize) -> Server {
-    let file = folder.file();
+    let file = store_of(folder);
     let file = file.to_str().expect("a path in UTF-8");
     let flags = ["--history-db", file, "--durable", "d.*", "--history-messages", "1000000"];
     Server::serve(&[&flags[..], &["--loops", &loops.to_string()]].concat())
@@ -47,7 +46,7 @@ fn live(
 }
 
 fn kill_again_and_again(lives: usize, count: usize, loops: usize, seed: u64) {
-    let (folder, mut random) = (Folder::new(), Random::new(seed));
+    let (folder, mut random) = (Folder::new("history"), Random::new(seed));
     let mut server = serve(&folder, loops);
     let mut clients: Vec<Recorder> =
         (0..3).map(|_| Recorder::new(RawClient::connect(&server))).collect();
@@ -77,9 +76,8 @@ fn kill_again_and_again(lives: usize, count: usize, loops: usize, seed: u64) {
             client.join(room);
             client.see_up_to(room, trial.kept[room].len() as u64);
         }
-        assert_eq!(client.refused, 0);
-        let is_ack =
-            |event: &&crate::checker::Event| matches!(event, crate::checker::Event::Acked { .. });
+        assert_eq!(client.refused(), 0);
+        let is_ack = |event: &&Event| matches!(event, Event::Acked { .. });
         acked += client.events.iter().filter(is_ack).count();
         trial.clients.push(client.events);
     }

@@ -6,10 +6,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../record/mod.rs"]
+mod record;
 #[path = "../engine/running.rs"]
 mod running;
 
-mod checker;
+mod crowd;
 mod durable;
 mod faults;
 mod killing;
@@ -17,4 +19,6 @@ mod order;
 mod paging;
 mod place;
 mod planted;
+mod power;
 mod recovery;
+mod repeats;

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::place::{Folder, Place, history, offsets};
+use crate::common::Folder;
+use crate::place::{Place, history};
+use crate::record::offsets;
 
 fn walk(place: &Place, room: &str, count: u64) {
     let mut ann = place.person("/ws");
@@ -53,7 +55,7 @@ fn pages_in_memory_go_both_ways() {
 /// Of 1,500 messages the last 1,000 at most are in memory after a start.
 #[test]
 fn pages_of_the_store_go_both_ways_also_after_a_start() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     walk(&Place::durable(2, history(5000), &folder), "d.1", 150);
     let place = Place::durable(1, history(5000), &folder);
     let mut ann = place.person("/ws");
@@ -89,7 +91,7 @@ fn pages_of_the_store_go_both_ways_also_after_a_start() {
 
 #[test]
 fn only_so_many_are_kept() {
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     let place = Place::durable(1, history(10), &folder);
     for room in ["m.1", "d.1"] {
         let mut ann = place.person("/ws");

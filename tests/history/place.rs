@@ -1,44 +1,18 @@
-//! What the tests of history share: a hub in this process, a client that speaks JSON, a folder.
+//! What the tests of history share: a hub in this process that keeps something.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use serde_json::Value;
 
 use throng::hub::history::{History, Keep, Keeper, Rule, SqliteStore};
 use throng::hub::{Config, Hub};
 use throng::net;
 
-use crate::common::http::Upgrade;
-use crate::common::{Frame, RawClient, http};
+use crate::common::{Folder, RawClient};
+use crate::record::Person;
 use crate::running::Running;
 
-/// A folder of its own, removed in the end.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("throng-history-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    pub fn file(&self) -> PathBuf {
-        self.0.join("throng.db")
-    }
-
-    pub fn path(&self) -> &std::path::Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // what is left is in the way of nobody
-    }
+/// The file of durable rooms.
+pub fn store_of(folder: &Folder) -> PathBuf {
+    folder.path().join("throng.db")
 }
 
 /// A hub that keeps something.
@@ -63,7 +37,7 @@ impl Place {
 
     /// With a store in this folder.
     pub fn durable(loops: usize, history: History, folder: &Folder) -> Self {
-        let file = folder.file();
+        let file = store_of(folder);
         let open = move || SqliteStore::open(&file);
         let keeper = Keeper::start(history.clone(), Default::default(), open).expect("a thread");
         Self::with(loops, history, Some(keeper))
@@ -96,75 +70,4 @@ impl Place {
     pub fn client(&self) -> RawClient {
         self.server.client()
     }
-}
-
-/// A client that speaks JSON.
-pub struct Person(pub RawClient);
-
-impl Person {
-    /// Upgrades, and takes the welcome.
-    pub fn open(mut client: RawClient, target: &str) -> (Self, Value) {
-        client.send(Upgrade::new(target).bytes());
-        client.expect_upgrade();
-        let mut person = Self(client);
-        let welcome = person.read();
-        assert_eq!(welcome["type"], "welcome", "{welcome}");
-        (person, welcome)
-    }
-
-    pub fn send(&mut self, command: &str) {
-        self.0.send(Frame::text(command).bytes());
-    }
-
-    pub fn read(&mut self) -> Value {
-        serde_json::from_str(&self.0.read_text()).expect("JSON")
-    }
-
-    /// The answer to a command; deliveries and news before it are passed over.
-    pub fn ask(&mut self, command: &str) -> Value {
-        self.send(command);
-        loop {
-            let message = self.read();
-            if message["type"] == "ok" || message["type"] == "error" {
-                return message;
-            }
-        }
-    }
-
-    pub fn join(&mut self, room: &str, since: Option<(&Value, u64)>) -> Value {
-        let since = since.map_or(String::new(), |(epoch, offset)| {
-            format!(r#","since":{{"epoch":{epoch},"offset":{offset}}}"#)
-        });
-        let answer = self.ask(&format!(r#"{{"type":"join","id":1,"room":"{room}"{since}}}"#));
-        assert_eq!(answer["type"], "ok", "{answer}");
-        answer
-    }
-
-    /// Publishes, and gives the offset that `ok` says.
-    pub fn publish(&mut self, room: &str, content: &str) -> u64 {
-        let text = format!(r#"{{"type":"text","id":2,"room":"{room}","content":{content}}}"#);
-        let answer = self.ask(&text);
-        assert_eq!(answer["type"], "ok", "{answer}");
-        answer["offset"].as_u64().expect("an offset")
-    }
-
-    /// Asks for history: what `fields` say beside the room.
-    pub fn history(&mut self, room: &str, fields: &str) -> Value {
-        let answer = self.ask(&format!(r#"{{"type":"history","id":3,"room":"{room}"{fields}}}"#));
-        assert_eq!(answer["type"], "ok", "{answer}");
-        answer
-    }
-}
-
-/// The offsets of messages.
-pub fn offsets(messages: &Value) -> Vec<u64> {
-    let messages = messages.as_array().expect("messages").iter();
-    messages.map(|message| message["offset"].as_u64().expect("an offset")).collect()
-}
-
-/// What `/readyz` says.
-pub fn readiness(mut client: RawClient) -> (u16, String) {
-    client.send(http::get("/readyz"));
-    let answer = client.read_answer(false);
-    (answer.status, String::from_utf8(answer.body).expect("words"))
 }

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 
 use throng::hub::history::{History, Keep};
 
-use crate::place::{Folder, Place, history, offsets};
+use crate::common::Folder;
+use crate::place::{Place, history};
+use crate::record::{Person, offsets};
 
 /// Both kinds of rooms do the same.
 fn each_kind(loops: usize, messages_max: usize, test: impl Fn(&Place, &str)) {
     test(&Place::new(loops, history(messages_max)), "m.1");
-    let folder = Folder::new();
+    let folder = Folder::new("history");
     test(&Place::durable(loops, history(messages_max), &folder), "d.1");
 }
 
@@ -133,7 +135,7 @@ fn the_welcome_says_how_far_the_room_is() {
             ann.publish(room, "1");
             for n in 0..6 {
                 let target = format!("/ws?room={room}&name=p{n}");
-                let (mut person, welcome) = crate::place::Person::open(place.client(), &target);
+                let (mut person, welcome) = Person::open(place.client(), &target);
                 assert_eq!((&welcome["room"], &welcome["epoch"]), (&json!(room), &epoch));
                 // Its loop may have the last message yet to deliver: then that one follows.
                 assert!(welcome["offset"].as_u64() <= Some(n + 1), "{welcome}");

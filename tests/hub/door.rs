@@ -36,10 +36,15 @@ fn guarded(requires_token: bool) -> Place {
 
 /// A hub that takes Ann's tokens, in so many loops.
 pub fn guarded_as(loops: usize, door: Door, change: impl FnOnce(&mut AuthConfig)) -> Place {
+    Place::behind(loops, Config::default(), door_as(door, change))
+}
+
+/// A door that takes Ann's tokens.
+pub fn door_as(door: Door, change: impl FnOnce(&mut AuthConfig)) -> Door {
     let mut config = AuthConfig::new(vec![Issuer::secret(SECRET)]);
     change(&mut config);
     let authenticator = Some(Arc::new(Authenticator::new(config).expect("one key")));
-    Place::behind(loops, Config::default(), Door { authenticator, ..door })
+    Door { authenticator, ..door }
 }
 
 /// The answer to a handshake that is refused: its status, and the code in its body.

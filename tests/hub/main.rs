@@ -15,7 +15,9 @@ mod faults;
 mod first;
 mod people;
 mod refresh;
+mod repeats;
 mod rooms;
+mod sessions;
 mod twin;
 
 use std::sync::{Arc, Mutex};
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use throng::hub::sessions::Sessions;
 use throng::hub::{Config, Control, Door, Hub, Reply, Task};
 use throng::net;
 
@@ -45,12 +48,31 @@ impl Place {
     }
 
     pub fn behind(loops: usize, config: Config, door: Door) -> Self {
+        Self::start(loops, config, door, None)
+    }
+
+    /// With sessions.
+    pub fn keeping(loops: usize, door: Door, sessions: Arc<dyn Sessions>) -> Self {
+        Self::start(loops, Config::default(), door, Some(sessions))
+    }
+
+    fn start(
+        loops: usize,
+        config: Config,
+        door: Door,
+        sessions: Option<Arc<dyn Sessions>>,
+    ) -> Self {
         let door = Arc::new(door);
         let way_in = Arc::new(Mutex::new(None));
         let found = Arc::clone(&way_in);
         let server = Running::start(net::Config::default(), loops, move |index, mailboxes| {
             *found.lock().expect("not poisoned") = Some(Control::new(mailboxes.clone()));
-            Hub::with_config(index, mailboxes.clone(), config.clone()).behind(Arc::clone(&door))
+            let hub = Hub::with_config(index, mailboxes.clone(), config.clone());
+            let hub = hub.behind(Arc::clone(&door));
+            match &sessions {
+                Some(sessions) => hub.resuming(Arc::clone(sessions)),
+                None => hub,
+            }
         });
         let mut control = None;
         eventually("the loops start", 5.0, || {

@@ -6,6 +6,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code)] // it is neither killed nor asked here
+#[path = "../broker/redis.rs"]
+mod redis;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -270,7 +273,8 @@ fn what_the_documents_ask_for_is_shown() {
     let store = std::env::temp_dir().join(format!("throng-metrics-{}.db", std::process::id()));
     let path = store.to_str().expect("UTF-8");
     let flags = ["--handshake-rate-total", "1000", "--durable", "kept", "--history-db", path];
-    let server = Server::serve(&flags);
+    let nobody = ["--sink", "http://127.0.0.1:9/", "--sessions"];
+    let server = Server::serve(&[&flags[..], &nobody].concat());
     let mut refused = RawClient::connect(&server);
     refused.send(Upgrade::new("/nowhere").bytes());
     refused.expect_refusal(&[404]);
@@ -280,8 +284,12 @@ fn what_the_documents_ask_for_is_shown() {
     api.send(http::get("/api/health"));
     api.expect_answer(200);
     let refusals = ("throng_handshakes_refused_total{reason=\"404\"}", 1.0);
-    let samples =
+    let mut samples =
         await_samples(&server, &[refusals, ("throng_errors_total{code=\"bad_json\"}", 1.0)]);
+    // Where there is a broker it keeps what the store does elsewhere.
+    let redis = redis::Redis::start();
+    let node = Server::serve(&["--redis", &redis.url()]);
+    samples.append(&mut await_samples(&node, &[("throng_broker_connected", 1.0)]));
     let is_shown = |name: &str| {
         let starts = |key: &String| key.split('{').next() == Some(name);
         samples.keys().any(starts) || samples.contains_key(&format!("{name}_count"))

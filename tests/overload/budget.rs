@@ -13,7 +13,7 @@ fn serve(flags: &[&str]) -> Output {
 #[test]
 fn limits_that_come_to_more_than_the_budget_are_refused_with_the_arithmetic() {
     for (flags, words) in [
-        (&["--memory-budget", "1G"][..], "1000000 connections x 44.4 KiB: up to 100 rooms"),
+        (&["--memory-budget", "1G"][..], "1000000 connections x 44.8 KiB: up to 100 rooms"),
         (
             &["--memory-budget", "1G", "--max-connections", "1000", "--max-message", "1073741824"],
             "a message",

@@ -5,15 +5,19 @@ use std::time::{Duration, Instant};
 
 use crate::common::http::Upgrade;
 use crate::common::{Frame, RawClient, Server, eventually, http};
-use crate::{answer, ask, await_level, knock, member, metric};
+use crate::{answer, ask, await_level, knock, member, metric, press};
 
-/// So many bytes of a request that goes on: a quiet part of what may be held.
-fn press(server: &Server, bytes: usize) -> RawClient {
+const API_KEY: &str = "key-of-these-tests-0123456789";
+
+/// Publishes by the HTTP API.
+fn publish(server: &Server, path: &str, body: &str) -> http::Answer {
     let mut client = RawClient::connect(server);
-    let mut head = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
-    head.resize(bytes, b'x');
-    client.send(head);
-    client
+    let length = body.len();
+    client.send(format!(
+        "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {API_KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    ));
+    client.read_answer(false)
 }
 
 fn start() -> Server {
@@ -27,6 +31,8 @@ fn start() -> Server {
         "chatter.*=low",
         "--room-priority",
         "vip=high",
+        "--api-key",
+        API_KEY,
     ])
 }
 
@@ -87,6 +93,39 @@ fn each_level_sheds_its_own_and_ends_with_the_load() {
         assert!(log.contains(words), "{words}: {log}");
     }
     drop(carol);
+}
+
+/// What back ends publish weighs as much as what members do.
+#[test]
+fn the_api_is_told_what_is_shed() {
+    let server = start();
+    let mut ann = member(&server, "/ws?room=team&name=ann");
+    ask(&mut ann, r#"{"type":"join","id":1,"room":"chatter.1"}"#);
+    let low = [
+        r#"{"room":"chatter.1","content":"low"}"#,
+        r#"{"room":"chatter.1","content":"low","message_id":"1"}"#,
+        r#"{"rooms":["team","chatter.1"],"content":"low"}"#,
+    ];
+    let normal = r#"{"rooms":["team","vip"],"content":"normal"}"#;
+    let load: Vec<_> = (0..8).map(|_| press(&server, 10_300)).collect();
+    await_level(&server, 1.0);
+    let before = metric(&server, "throng_sheds_total{level=\"busy\"}");
+    for body in low {
+        let refused = publish(&server, "/api/publish", body);
+        assert_eq!((refused.status, refused.only("retry-after")), (503, Some("5")), "{body}");
+        let words = String::from_utf8(refused.body).expect("text");
+        assert!(words.starts_with(r#"{"code":"overloaded""#), "{words}");
+    }
+    assert_eq!(metric(&server, "throng_sheds_total{level=\"busy\"}"), before + 3.0);
+    assert_eq!(publish(&server, "/api/publish", normal).status, 200);
+    assert_eq!(publish(&server, "/api/broadcast", r#"{"content":"all"}"#).status, 200);
+    // Nobody got it, nor any part of it.
+    assert_eq!(answer(&mut ann)["content"], "normal");
+    assert_eq!(answer(&mut ann)["content"], "all");
+    drop(load);
+    await_level(&server, 0.0);
+    assert_eq!(publish(&server, "/api/publish", low[1]).status, 200);
+    assert_eq!(answer(&mut ann)["content"], "low");
 }
 
 #[test]

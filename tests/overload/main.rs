@@ -8,6 +8,7 @@ mod common;
 mod backlogs;
 mod budget;
 mod levels;
+mod sources;
 mod sums;
 mod tokens;
 
@@ -63,6 +64,15 @@ fn answer(client: &mut RawClient) -> serde_json::Value {
 fn ask(client: &mut RawClient, command: &str) -> serde_json::Value {
     say(client, command);
     answer(client)
+}
+
+/// So many bytes of a request that goes on: a quiet part of what may be held.
+fn press(server: &Server, bytes: usize) -> RawClient {
+    let mut client = RawClient::connect(server);
+    let mut head = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+    head.resize(bytes, b'x');
+    client.send(head);
+    client
 }
 
 /// A handshake, and the status that it gets.

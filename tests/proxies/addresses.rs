@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::common::http::{Answer, Upgrade};
-use crate::common::{RawClient, Server, eventually};
+use crate::common::{Frame, RawClient, Server, eventually};
 use crate::proxy::{ALL, BY_FIELDS, BY_PROTOCOL};
 use crate::site::{Site, dial};
 
@@ -118,6 +118,56 @@ fn by_the_proxy_protocol_the_log_names_the_client() {
         let log = site.server.errors();
         let line = log.lines().find(|line| line.contains("refused")).expect("just seen");
         assert!(line.contains("127.0.0.5:"), "{kind:?}: {line}");
+    }
+}
+
+const KEY: &str = "a-key-of-24-bytes-or-so";
+
+/// Openings, ends, refusals, the API and the dashboard name the client, and not the proxy.
+#[test]
+fn by_fields_the_log_and_the_lists_name_the_client() {
+    for kind in BY_FIELDS {
+        let flags = ["--log", "throng=debug", "--log-format", "json", "--api-key", KEY];
+        let site = Site::start(kind, &flags);
+        let mut inside = site.open(5, "/ws?room=a&name=ann");
+        assert!(inside.read_text().contains("welcome"));
+        assert_eq!(site.ask(6, &Upgrade::new("/nowhere")).0.status, 404);
+        let mut asking = site.dial(7);
+        let key = format!("Authorization: Bearer {KEY}");
+        asking.send(format!("GET /api/connections HTTP/1.1\r\nHost: a\r\n{key}\r\n\r\n"));
+        let answer: Value = serde_json::from_slice(&asking.read_answer(false).body).expect("JSON");
+        assert_eq!(answer["connections"][0]["address"], "127.0.0.5", "{kind:?}: {answer}");
+        // The dashboard: who is looked at, and who looks.
+        let mut viewer = site.dial(8);
+        viewer
+            .send(Upgrade::new("/admin").header("Authorization", format!("Bearer {KEY}")).bytes());
+        viewer.expect_upgrade();
+        let id = answer["connections"][0]["id"].as_str().expect("an id");
+        for command in ["connection", "disconnect"] {
+            let command = format!(r#"{{"type":"{command}","id":1,"connection":"{id}"}}"#);
+            viewer.send(Frame::text(command).bytes());
+        }
+        let shown = loop {
+            let told: Value = serde_json::from_str(&viewer.read_text()).expect("JSON");
+            if told["type"] == "answer" {
+                break told;
+            }
+        };
+        assert_eq!(shown["connections"][0]["address"], "127.0.0.5", "{kind:?}: {shown}");
+        drop(inside);
+        for (message, client) in [
+            ("open", "127.0.0.5"),
+            ("refused", "127.0.0.6"),
+            ("disconnected from the dashboard", "127.0.0.8"),
+            ("closed", "127.0.0.5"),
+        ] {
+            eventually(&format!("{kind:?}: {message} by {client}"), 5.0, || {
+                let log = site.server.errors();
+                let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+                let mut lines = lines.filter(|line| line["message"] == message);
+                lines.any(|line| line["client"] == client)
+            });
+        }
     }
 }
 

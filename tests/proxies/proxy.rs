@@ -1,12 +1,11 @@
 //! A real proxy as a child process, with a configuration of `docs/proxies`.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::common::eventually;
+use crate::common::{eventually, free_addresses};
 use crate::tls;
 
 /// Which proxy, and how it says whom a connection is from.
@@ -22,31 +21,54 @@ pub enum Kind {
     HaproxyV1,
     /// The PROXY protocol, version 2.
     HaproxyV2,
+    /// Header fields; to a Unix socket.
+    NginxUnix,
+    /// The PROXY protocol, version 2; to a Unix socket.
+    HaproxyUnix,
 }
 
-pub const BY_FIELDS: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
-pub const BY_PROTOCOL: [Kind; 3] = [Kind::NginxStream, Kind::HaproxyV1, Kind::HaproxyV2];
-pub const ALL: [Kind; 5] =
-    [Kind::Nginx, Kind::Haproxy, Kind::NginxStream, Kind::HaproxyV1, Kind::HaproxyV2];
+pub const BY_FIELDS: [Kind; 3] = [Kind::Nginx, Kind::Haproxy, Kind::NginxUnix];
+pub const BY_PROTOCOL: [Kind; 4] =
+    [Kind::NginxStream, Kind::HaproxyV1, Kind::HaproxyV2, Kind::HaproxyUnix];
+pub const ALL: [Kind; 7] = [
+    Kind::Nginx,
+    Kind::Haproxy,
+    Kind::NginxStream,
+    Kind::HaproxyV1,
+    Kind::HaproxyV2,
+    Kind::NginxUnix,
+    Kind::HaproxyUnix,
+];
 
 impl Kind {
     fn file(self) -> &'static str {
         match self {
-            Kind::Nginx => "nginx.conf",
+            Kind::Nginx | Kind::NginxUnix => "nginx.conf",
             Kind::Haproxy => "haproxy.cfg",
             Kind::NginxStream => "nginx-stream.conf",
             Kind::HaproxyV1 => "haproxy-proxy-v1.cfg",
-            Kind::HaproxyV2 => "haproxy-proxy-v2.cfg",
+            Kind::HaproxyV2 | Kind::HaproxyUnix => "haproxy-proxy-v2.cfg",
         }
     }
 
     fn is_nginx(self) -> bool {
-        matches!(self, Kind::Nginx | Kind::NginxStream)
+        matches!(self, Kind::Nginx | Kind::NginxStream | Kind::NginxUnix)
+    }
+
+    /// What a configuration writes before the path of a Unix socket, where it leads to one.
+    pub fn unix(self) -> Option<&'static str> {
+        match self {
+            Kind::NginxUnix => Some("unix:"),
+            Kind::HaproxyUnix => Some("unix@"),
+            _ => None,
+        }
     }
 
     /// What `throng serve` has to be told.
     pub fn flags(self) -> &'static [&'static str] {
-        if BY_FIELDS.contains(&self) {
+        if self == Kind::NginxUnix {
+            &["--trust-proxy", "unix"]
+        } else if BY_FIELDS.contains(&self) {
             &["--trust-proxy", "127.0.0.1"]
         } else {
             &["--proxy-protocol"]
@@ -65,14 +87,15 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of `server`; cuts who is silent for `idle`, a time as the configurations have it.
-    pub fn start(kind: Kind, server: SocketAddr, idle: &str) -> Proxy {
-        let (http, https) = free_addresses();
+    /// In front of `server`, an address as the configurations have it; cuts who is silent for
+    /// `idle`, likewise a time.
+    pub fn start(kind: Kind, server: String, idle: &str) -> Proxy {
+        let [http, https] = free_addresses();
         let folder = std::env::temp_dir().join(format!("throng-proxy-{}", http.ip()));
         fs::create_dir_all(&folder).expect("a folder");
         let pem = folder.join("throng.pem");
         fs::write(&pem, tls::pem()).expect("a file in it");
-        let (server, pem) = (server.to_string(), pem.display().to_string());
+        let pem = pem.display().to_string();
         let mut changes = vec![("127.0.0.1:8080", server), ("75s", idle.to_owned())];
         let mut command = if kind.is_nginx() {
             changes.push(("listen 80;", format!("listen {http};")));
@@ -82,7 +105,7 @@ impl Proxy {
             haproxy(&folder)
         };
         match kind {
-            Kind::Nginx => {
+            Kind::Nginx | Kind::NginxUnix => {
                 changes.push(("listen 443 ssl;", format!("listen {https} ssl;")));
                 changes.push(("/etc/ssl/throng.pem", pem));
                 changes.push(("access_log off;", scratch_paths(&folder)));
@@ -91,7 +114,7 @@ impl Proxy {
                 changes.push(("bind :443 ", format!("bind {https} ")));
                 changes.push(("/etc/ssl/throng.pem", pem));
             }
-            Kind::HaproxyV1 | Kind::HaproxyV2 | Kind::NginxStream => {}
+            Kind::HaproxyV1 | Kind::HaproxyV2 | Kind::HaproxyUnix | Kind::NginxStream => {}
         }
         fs::write(folder.join("config"), adapted(kind.file(), &changes)).expect("a file in it");
         let log = fs::File::create(folder.join("log")).expect("a file in it");
@@ -161,18 +184,4 @@ fn adapted(file: &str, changes: &[(&str, String)]) -> String {
         text = text.replace(from, to);
     }
     text
-}
-
-/// Two ports of an address of loopback that is nobody else's: between here and the proxy's bind no
-/// other program takes them.
-fn free_addresses() -> (SocketAddr, SocketAddr) {
-    static COUNT: AtomicU8 = AtomicU8::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    assert!(number < 250, "one more proxy than there are addresses for");
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let ip = Ipv4Addr::new(127, 64 + high % 64, low, number + 1);
-    let bind = || TcpListener::bind((ip, 0)).expect("an address of loopback");
-    let (http, https) = (bind(), bind());
-    let addr = |listener: &TcpListener| listener.local_addr().expect("an address");
-    (addr(&http), addr(&https))
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 
 use crate::common::http::{Answer, Upgrade, get};
-use crate::common::{RawClient, Server};
+use crate::common::{Folder, RawClient, Server};
 use crate::proxy::{Kind, Proxy};
 use crate::tls::Tunnel;
 
@@ -13,6 +13,8 @@ pub struct Site {
     pub kind: Kind,
     pub server: Server,
     pub proxy: Proxy,
+    /// Of the server's Unix socket, where the proxy leads to one.
+    _folder: Option<Folder>,
 }
 
 impl Site {
@@ -28,9 +30,16 @@ impl Site {
 
     /// The same, and nothing is told to the server but `flags`.
     pub fn trusting(kind: Kind, idle: &str, flags: &[&str]) -> Site {
-        let server = Server::serve(flags);
-        let proxy = Proxy::start(kind, server.address(), idle);
-        Site { kind, server, proxy }
+        let Some(prefix) = kind.unix() else {
+            let server = Server::serve(flags);
+            let proxy = Proxy::start(kind, server.address().to_string(), idle);
+            return Site { kind, server, proxy, _folder: None };
+        };
+        let folder = Folder::new("site");
+        let path = folder.file("socket");
+        let server = Server::serve(&[&["--listen", &format!("unix:{path}")], flags].concat());
+        let proxy = Proxy::start(kind, format!("{prefix}{path}"), idle);
+        Site { kind, server, proxy, _folder: Some(folder) }
     }
 
     /// Connected to the proxy from 127.0.0.`host`.

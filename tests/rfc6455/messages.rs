@@ -1,11 +1,13 @@
-//! Rows 57 to 62, 71 to 76, 78, 96, 97 and 100: messages, their fragments, their text, their size.
+//! Rows 57 to 63, 71 to 76, 78, 96, 97 and 100: messages, their fragments, their text, their size.
 
 use std::time::Duration;
 
 use crate::common::frame::{TEXT, stream};
 use crate::common::http::Upgrade;
 use crate::common::random::Random;
-use crate::common::{Chunking, Expect, Frame, RawClient, Server, each_chunking, exchange};
+use crate::common::{
+    Chunking, Expect, Frame, RawClient, Server, each_chunking, each_cut, exchange,
+};
 use crate::opening::refused;
 
 /// A message in the pieces given.
@@ -154,6 +156,41 @@ const BAD_UTF8: [(&str, &[u8]); 16] = [
     ("cut inside a code point", b"\xe2\x82a"),
 ];
 
+/// The hub passes no frames on: what it has from one is a message of its own to others, however it
+/// came in pieces and whatever its extension has made of it.
+#[test]
+fn row_063_fragments_and_extensions_end_at_the_server() {
+    let server = Server::serve(&[]);
+    let mut plain = RawClient::open(&server, "/ws?room=r63&name=plain");
+    plain.read_text();
+    let text = br#"{"type":"text","room":"r63","content":"passed on"}"#;
+    let len = text.len() as u16;
+    // A stored block, and the first byte of the empty one whose rest is left out (RFC 7692 7.2.1).
+    let block = [&[0], &len.to_le_bytes()[..], &(!len).to_le_bytes(), text, &[0]].concat();
+    each_chunking(|chunking| {
+        let request = Upgrade::new("/ws?room=r63&name=packed");
+        let request = request.header("Sec-WebSocket-Extensions", "permessage-deflate");
+        let mut packed = RawClient::connect(&server);
+        packed.send(request.bytes());
+        let agreed = packed.expect_upgrade();
+        assert!(agreed.only("sec-websocket-extensions").is_some(), "{agreed:?}");
+        assert!(plain.read_text().contains("join"));
+        let (one, other) = block.split_at(20);
+        let (other, last) = other.split_at(10);
+        let frames = [
+            Frame::text(one).rsv(4).unfinished(),
+            Frame::continuation(other).unfinished(),
+            Frame::continuation(last),
+        ];
+        packed.send_chunked(&stream(&frames), chunking);
+        let frame = plain.read_frame(); // checked: no bit of an extension
+        assert!(frame.fin && frame.opcode == TEXT, "{chunking:?}: {frame}");
+        assert!(String::from_utf8_lossy(&frame.payload).contains("passed on"), "{frame}");
+        drop(packed);
+        assert!(plain.read_text().contains("leave"));
+    });
+}
+
 #[test]
 fn row_071_text_that_is_not_utf8_fails_with_1007() {
     let server = Server::echo(&[]);
@@ -203,16 +240,18 @@ fn row_073_bad_utf8_is_found_before_the_message_ends() {
 
 #[test]
 fn row_074_bad_utf8_in_the_handshake_fails() {
-    let server = Server::echo(&[]);
-    let with = |name: &str, value: &[u8]| Upgrade::new("/").header(name, value).bytes();
-    for value in [&b"ch\xe4t"[..], b"\xff\xfe", b"chat\xc3"] {
-        refused(&server, "subprotocol", &with("Sec-WebSocket-Protocol", value), &[400]);
-        refused(&server, "extension", &with("Sec-WebSocket-Extensions", value), &[400]);
-        let host = Upgrade::new("/").replace("Host", value).bytes();
-        refused(&server, "host", &host, &[400]);
-        let line = [b"GET /", value, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat();
-        refused(&server, "target", &line, &[400]);
-    }
+    each_cut(|| {
+        let server = Server::echo(&[]);
+        let with = |name: &str, value: &[u8]| Upgrade::new("/").header(name, value).bytes();
+        for value in [&b"ch\xe4t"[..], b"\xff\xfe", b"chat\xc3"] {
+            refused(&server, "subprotocol", &with("Sec-WebSocket-Protocol", value), &[400]);
+            refused(&server, "extension", &with("Sec-WebSocket-Extensions", value), &[400]);
+            let host = Upgrade::new("/").replace("Host", value).bytes();
+            refused(&server, "host", &host, &[400]);
+            let line = [b"GET /", value, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat();
+            refused(&server, "target", &line, &[400]);
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::common::http::{Answer, Upgrade, accept_for};
 use crate::common::random::Random;
-use crate::common::{RawClient, Server, each_chunking, eventually, exchange};
+use crate::common::{RawClient, Server, each_chunking, each_cut, eventually, exchange};
 
 /// `request` is refused with one of `statuses`; what is glued behind it is never looked at.
 pub fn refused(server: &Server, name: &str, request: &[u8], statuses: &[u16]) -> Answer {
@@ -211,30 +211,34 @@ fn row_008_the_refusal_lists_what_is_accepted() {
 
 #[test]
 fn row_009_an_origin_that_is_not_accepted_is_403() {
-    let server = Server::serve(&[]);
-    for origin in ["http://evil.example", "https://localhost", "null"] {
-        let mut client = RawClient::connect(&server);
-        client.note(origin);
-        client.send(Upgrade::new("/ws").header("Origin", origin).bytes());
-        client.expect_answer(403);
-    }
+    each_cut(|| {
+        let server = Server::serve(&[]);
+        for origin in ["http://evil.example", "https://localhost", "null"] {
+            let mut client = RawClient::connect(&server);
+            client.note(origin);
+            client.send(Upgrade::new("/ws").header("Origin", origin).bytes());
+            client.expect_answer(403);
+        }
+    });
 }
 
 #[test]
 fn row_098_a_server_for_certain_sites_answers_others_403() {
-    let server = Server::serve(&["--allow-origin", "https://app.example.com"]);
-    for (origin, status) in [
-        ("https://app.example.com", 101),
-        ("http://localhost", 101), // its own page
-        ("https://app.example.com.evil.example", 403),
-        ("http://app.example.com", 403),
-        ("https://app.example.com:8443", 403),
-    ] {
-        let mut client = RawClient::connect(&server);
-        client.note(origin);
-        client.send(Upgrade::new("/ws").header("Origin", origin).bytes());
-        assert_eq!(client.read_answer(false).status, status, "{origin}");
-    }
+    each_cut(|| {
+        let server = Server::serve(&["--allow-origin", "https://app.example.com"]);
+        for (origin, status) in [
+            ("https://app.example.com", 101),
+            ("http://localhost", 101), // its own page
+            ("https://app.example.com.evil.example", 403),
+            ("http://app.example.com", 403),
+            ("https://app.example.com:8443", 403),
+        ] {
+            let mut client = RawClient::connect(&server);
+            client.note(origin);
+            client.send(Upgrade::new("/ws").header("Origin", origin).bytes());
+            assert_eq!(client.read_answer(false).status, status, "{origin}");
+        }
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Rows 11, 12 and 17 to 19: subprotocols and extensions, the two lists of the handshake.
 
 use crate::common::http::Upgrade;
-use crate::common::{RawClient, Server, each_chunking};
+use crate::common::{RawClient, Server, each_chunking, each_cut};
 use crate::opening::{accepted, refused, upgrade};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
@@ -13,54 +13,62 @@ fn offering(extensions: &str) -> Vec<u8> {
 
 #[test]
 fn row_011_subprotocol_only_from_the_offer() {
-    let servers = [Server::echo(&[]), Server::serve(&[])];
-    for server in &servers {
-        let request = Upgrade::new("/echo");
-        let answer = accepted(server, "no offer", &request.bytes());
-        assert_eq!(answer.all("sec-websocket-protocol"), [""; 0], "nothing was offered");
-        for offer in ["chat", "chat, superchat", "x.y-z, chat"] {
-            let request = request.clone().header(PROTOCOL, offer).bytes();
-            let answer = accepted(server, offer, &request);
-            if let Some(chosen) = answer.only("sec-websocket-protocol") {
-                let mut offered = offer.split(", ");
-                assert!(offered.any(|one| one == chosen), "{offer}: chose {chosen:?}");
+    each_cut(|| {
+        let servers = [Server::echo(&[]), Server::serve(&[])];
+        for server in &servers {
+            let request = Upgrade::new("/echo");
+            let answer = accepted(server, "no offer", &request.bytes());
+            assert_eq!(answer.all("sec-websocket-protocol"), [""; 0], "nothing was offered");
+            for offer in ["chat", "chat, superchat", "x.y-z, chat"] {
+                let request = request.clone().header(PROTOCOL, offer).bytes();
+                let answer = accepted(server, offer, &request);
+                if let Some(chosen) = answer.only("sec-websocket-protocol") {
+                    let mut offered = offer.split(", ");
+                    assert!(offered.any(|one| one == chosen), "{offer}: chose {chosen:?}");
+                }
             }
+            for bad in ["a b", "chat, chat", "a/b", "\"chat\"", "ch\u{e4}t", "(chat)"] {
+                let request = request.clone().header(PROTOCOL, bad).bytes();
+                refused(server, bad, &request, &[400]);
+            }
+            let lines = request.clone().header(PROTOCOL, "chat").header(PROTOCOL, "chat");
+            refused(server, "twice over two lines", &lines.bytes(), &[400]);
         }
-        for bad in ["a b", "chat, chat", "a/b", "\"chat\"", "ch\u{e4}t", "(chat)"] {
-            let request = request.clone().header(PROTOCOL, bad).bytes();
-            refused(server, bad, &request, &[400]);
-        }
-        let lines = request.clone().header(PROTOCOL, "chat").header(PROTOCOL, "chat");
-        refused(server, "twice over two lines", &lines.bytes(), &[400]);
-    }
+    });
 }
 
 #[test]
 fn row_012_extensions_only_if_offered() {
-    let server = Server::echo(&[]);
-    let answer = accepted(&server, "no offer", &upgrade().bytes());
-    assert_eq!(answer.all("sec-websocket-extensions"), [""; 0]);
-    for offer in ["x-made-up", "x-one; a=1, x-two", "permessage-bzip2", "x-webkit-deflate-frame"] {
-        let answer = accepted(&server, offer, &offering(offer));
-        assert_eq!(answer.all("sec-websocket-extensions"), [""; 0], "{offer}");
-    }
+    each_cut(|| {
+        let server = Server::echo(&[]);
+        let answer = accepted(&server, "no offer", &upgrade().bytes());
+        assert_eq!(answer.all("sec-websocket-extensions"), [""; 0]);
+        for offer in
+            ["x-made-up", "x-one; a=1, x-two", "permessage-bzip2", "x-webkit-deflate-frame"]
+        {
+            let answer = accepted(&server, offer, &offering(offer));
+            assert_eq!(answer.all("sec-websocket-extensions"), [""; 0], "{offer}");
+        }
+    });
 }
 
 #[test]
 fn row_017_several_extension_lines_are_one_list() {
-    let server = Server::echo(&[]);
-    let lines = |lines: &[&str]| {
-        lines.iter().fold(upgrade(), |request, line| request.header(EXTENSIONS, line)).bytes()
-    };
-    accepted(&server, "three lines", &lines(&["x-one", "x-two; a=1", "x-three"]));
-    accepted(&server, "joined", &lines(&["x-one, x-two; a=1, x-three"]));
-    // A fault on any of the lines is a fault of the list.
-    for bad in [["x-one; =", "x-two"], ["x-one", "x-two; ="], ["x-one", "x two"]] {
-        refused(&server, &bad.join(" | "), &lines(&bad), &[400]);
-        refused(&server, &bad.join(", "), &lines(&[&bad.join(", ")]), &[400]);
-    }
-    // A string that is open at the end of a line is not closed by the next one's quote.
-    refused(&server, "quote over lines", &lines(&["x-one; a=\"b", "c\""]), &[400]);
+    each_cut(|| {
+        let server = Server::echo(&[]);
+        let lines = |lines: &[&str]| {
+            lines.iter().fold(upgrade(), |request, line| request.header(EXTENSIONS, line)).bytes()
+        };
+        accepted(&server, "three lines", &lines(&["x-one", "x-two; a=1", "x-three"]));
+        accepted(&server, "joined", &lines(&["x-one, x-two; a=1, x-three"]));
+        // A fault on any of the lines is a fault of the list.
+        for bad in [["x-one; =", "x-two"], ["x-one", "x-two; ="], ["x-one", "x two"]] {
+            refused(&server, &bad.join(" | "), &lines(&bad), &[400]);
+            refused(&server, &bad.join(", "), &lines(&[&bad.join(", ")]), &[400]);
+        }
+        // A string that is open at the end of a line is not closed by the next one's quote.
+        refused(&server, "quote over lines", &lines(&["x-one; a=\"b", "c\""]), &[400]);
+    });
 }
 
 #[test]
@@ -104,12 +112,14 @@ fn row_018_malformed_extensions_fail_the_handshake() {
 
 #[test]
 fn row_019_quoted_values_are_tokens_after_unquoting() {
-    let server = Server::echo(&[]);
-    for good in ["x-one; a=\"b\"", "x-one; a=\"10\"; c", "x-one; a=\"\\b\""] {
-        accepted(&server, good, &offering(good));
-    }
-    for bad in ["\"\"", "\"b c\"", "\"b,c\"", "\"b;c\"", "\"\\\"\"", "\"b=c\"", "\"\u{e9}\""] {
-        let offer = format!("x-one; a={bad}");
-        refused(&server, &offer, &offering(&offer), &[400]);
-    }
+    each_cut(|| {
+        let server = Server::echo(&[]);
+        for good in ["x-one; a=\"b\"", "x-one; a=\"10\"; c", "x-one; a=\"\\b\""] {
+            accepted(&server, good, &offering(good));
+        }
+        for bad in ["\"\"", "\"b c\"", "\"b,c\"", "\"b;c\"", "\"\\\"\"", "\"b=c\"", "\"\u{e9}\""] {
+            let offer = format!("x-one; a={bad}");
+            refused(&server, &offer, &offering(&offer), &[400]);
+        }
+    });
 }

@@ -5,35 +5,37 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use throng::net::{Clock, ConnectionId, Platform, Poll, Random, Ready, Stream};
 
-use crate::world::{Fault, World};
+use crate::world::{Crowd, Fault, World};
 
-pub type Shared = Rc<RefCell<World>>;
+pub type Shared<C> = Rc<RefCell<World<C>>>;
 
-pub enum Sim {}
+pub struct Sim<C>(PhantomData<C>);
 
-impl Platform for Sim {
-    type Stream = SimStream;
-    type Poll = SimPoll;
-    type Clock = SimClock;
-    type Random = SimRandom;
+impl<C: Crowd> Platform for Sim<C> {
+    type Stream = SimStream<C>;
+    type Poll = SimPoll<C>;
+    type Clock = SimClock<C>;
+    type Random = SimRandom<C>;
 }
 
 /// The server's end of a connection.
-pub struct SimStream {
-    world: Shared,
+pub struct SimStream<C: Crowd> {
+    world: Shared<C>,
     number: usize,
 }
 
-impl Stream for SimStream {
+impl<C: Crowd> Stream for SimStream<C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
         if world.dice.once_in(50) {
+            world.mishap("a call that a signal interrupts");
             return Err(ErrorKind::Interrupted.into());
         }
         let link = &mut world.links[self.number];
@@ -75,6 +77,7 @@ impl Stream for SimStream {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
         if world.dice.once_in(50) {
+            world.mishap("a call that a signal interrupts");
             return Err(ErrorKind::Interrupted.into());
         }
         let link = &mut world.links[self.number];
@@ -89,7 +92,9 @@ impl Stream for SimStream {
         let room = link.out_max - link.outbox.len();
         if room < whole {
             (link.full, link.was_full) = (true, true);
+            world.mishap("a write that falls short");
         }
+        let link = &mut world.links[self.number];
         if room == 0 && whole > 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -125,29 +130,33 @@ impl Stream for SimStream {
     }
 }
 
-impl Drop for SimStream {
+impl<C: Crowd> Drop for SimStream<C> {
     fn drop(&mut self) {
         self.world.borrow_mut().dropped(self.number);
     }
 }
 
-pub struct SimPoll(pub Shared);
+/// What one loop waits on.
+pub struct SimPoll<C: Crowd> {
+    pub world: Shared<C>,
+    pub loop_index: usize,
+}
 
-impl Poll for SimPoll {
-    type Stream = SimStream;
+impl<C: Crowd> Poll for SimPoll<C> {
+    type Stream = SimStream<C>;
 
     fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.borrow_mut().wait(ready, timeout);
+        self.world.borrow_mut().wait(self.loop_index, ready, timeout);
         Ok(())
     }
 
-    fn accept(&mut self, _: usize) -> io::Result<SimStream> {
-        let number = self.0.borrow_mut().accept()?;
-        Ok(SimStream { world: Rc::clone(&self.0), number })
+    fn accept(&mut self, _: usize) -> io::Result<SimStream<C>> {
+        let number = self.world.borrow_mut().accept(self.loop_index)?;
+        Ok(SimStream { world: Rc::clone(&self.world), number })
     }
 
-    fn register(&mut self, stream: &mut SimStream, id: ConnectionId) -> io::Result<()> {
-        self.0.borrow_mut().register(stream.number, id)
+    fn register(&mut self, stream: &mut SimStream<C>, id: ConnectionId) -> io::Result<()> {
+        self.world.borrow_mut().register(stream.number, id)
     }
 
     fn listeners(&self) -> usize {
@@ -155,13 +164,13 @@ impl Poll for SimPoll {
     }
 
     fn stop_listening(&mut self) {
-        self.0.borrow_mut().stop_listening();
+        self.world.borrow_mut().stop_listening(self.loop_index);
     }
 }
 
-pub struct SimClock(pub Shared);
+pub struct SimClock<C: Crowd>(pub Shared<C>);
 
-impl Clock for SimClock {
+impl<C: Crowd> Clock for SimClock<C> {
     fn now(&self) -> Duration {
         self.0.borrow().now
     }
@@ -171,9 +180,9 @@ impl Clock for SimClock {
     }
 }
 
-pub struct SimRandom(pub Shared);
+pub struct SimRandom<C: Crowd>(pub Shared<C>);
 
-impl Random for SimRandom {
+impl<C: Crowd> Random for SimRandom<C> {
     fn next_u64(&mut self) -> u64 {
         self.0.borrow_mut().dice.next()
     }

@@ -1,21 +1,82 @@
 //! A world: connections, time, and what happens when, all from one seed.
 //!
-//! Owns the network between clients and loop, and the agenda. The loop's wait drives it: nothing
-//! happens but in there, or in a call of the loop.
+//! Owns the agenda, and which loop turns next; the network is [`network`](crate::network)'s. What
+//! the clients are like is for a [`Crowd`]. Nothing happens but on the agenda, or in a loop's call.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::io::{self, ErrorKind};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use throng::net::{BacklogPolicy, Config, ConnectionId, Mailbox, Ready, Source};
+use throng::net::{ConnectionId, Ready};
 
-use crate::client::{Client, Excuse, Reply};
 use crate::dice::Dice;
-use crate::handler::Mail;
-use crate::script;
+use crate::network::Link;
+
+/// The clients of a world, and what else happens in it.
+pub trait Crowd: Sized + 'static {
+    /// What happens at a time, beside what every network does.
+    type Action: Copy + Debug + Ord;
+
+    /// More turns in a second without anything to do are a busy loop.
+    const IDLE_TURNS_MAX: u32;
+
+    /// Something on the agenda is due.
+    fn act(world: &mut World<Self>, action: Self::Action);
+    /// How a client reads; `None` where it does not any more.
+    fn reader(&self, number: usize) -> Option<Reader>;
+    /// A client has read something, or the end.
+    fn receive(world: &mut World<Self>, number: usize, arrival: Arrival<'_>) -> Result<(), String>;
+    /// The server is free of what it owes a client.
+    fn excuse(&mut self, number: usize, excuse: Excuse);
+    /// Whether nothing is under way on any connection.
+    fn is_at_rest(&self) -> bool;
+    /// How many connections a loop holds.
+    fn connections_max(&self) -> usize;
+    /// Whether something has to be done before a loop turns, or all is over.
+    fn interrupts(&self) -> bool;
+    /// What is still waited for, where a world does not come to an end.
+    fn waiting(&self) -> String;
+}
+
+/// How a client reads.
+#[derive(Clone, Copy)]
+pub struct Reader {
+    /// Not before then.
+    pub from: Duration,
+    /// Little at a time, with long breaks.
+    pub is_trickling: bool,
+}
+
+/// What a client has read.
+pub struct Arrival<'a> {
+    pub bytes: &'a [u8],
+    pub end: Option<End>,
+    /// The loop will hear that there is room again.
+    pub made_room: bool,
+}
+
+/// The end of what the server sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Fin,
+    Reset,
+}
+
+/// What happened that frees the server of what it owes a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excuse {
+    Stop,
+    Aborted,
+    Full,
+    Unwatched,
+    /// The policy for slow peers closed it, or all were owed too much together.
+    Backlogged,
+    /// The handler closed it, with 4001.
+    Kicked,
+}
 
 /// A fault of the world or of the handler, to show that a run notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,108 +92,100 @@ pub enum Fault {
     ForgetMessage,
     EchoTwice,
     SwapMessages,
+    // What follows is of the hub alone.
+    MessageTwice,
+    LoseLetter,
+    SwapLetters,
+    ForgetClose,
+    ForgetTick,
+    StoreLosesWrite,
+    StoreSkipsOffset,
+    StoreReadsShort,
+    // And this of the broker between nodes.
+    BrokerLosesWrite,
+    BrokerWritesTwice,
+    BrokerRefusesBehind,
+    BrokerSwapsNews,
+    BrokerShiftsNews,
+    BrokerSwapsRows,
+    BrokerLosesPresence,
+    BrokerLosesLetters,
 }
 
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    Connect(usize),
-    /// A client goes on with its script.
-    Act(usize),
+pub enum Action<A> {
     /// Bytes of a client arrive.
     Arrive(usize),
     /// A client reads.
     Read(usize),
-    /// The handler decides about a request that it left pending.
-    Decide(usize),
-    Broadcast,
-    BroadcastOf(usize),
-    PingAll,
-    Kick(usize),
     NoDescriptors,
     Jump,
-    Stop,
+    /// A loop does not get the processor for a while.
+    Stall(usize),
+    Of(A),
 }
 
-/// What has become ready and was not reported.
-#[derive(Clone, Copy, Default)]
-struct News {
-    read: bool,
-    write: bool,
-}
-
-/// The network between one client and the loop.
-#[derive(Default)]
-pub struct Link {
-    /// Sent by the client, not arrived.
-    pub flight: VecDeque<u8>,
-    pub flight_fin: bool,
-    /// Arrived, not read by the loop.
-    pub inbox: VecDeque<u8>,
-    pub in_max: usize,
-    pub fin: bool,
-    pub reset: bool,
-    /// Written by the loop, not read by the client.
-    pub outbox: VecDeque<u8>,
-    pub out_max: usize,
-    /// The loop has ended its side.
-    pub shut: bool,
-    /// A write did not fit, and the edge that follows has not come.
-    pub full: bool,
-    pub was_full: bool,
-    pub read_bytes: usize,
-    news: News,
-    id: Option<ConnectionId>,
-    pub accepted: bool,
-    pub dropped: bool,
-    /// The loop's end answered with a reset.
-    refused: bool,
-    arrival_due: bool,
-    reading_due: bool,
-}
-
-impl Link {
-    pub fn new(in_max: usize, out_max: usize) -> Self {
-        Self { in_max, out_max, ..Self::default() }
+impl<A> From<A> for Action<A> {
+    fn from(action: A) -> Self {
+        Self::Of(action)
     }
 }
 
-pub struct World {
+/// One loop, as the world sees it.
+#[derive(Default)]
+pub struct Turner {
+    pub woken: Arc<AtomicBool>,
+    sleep: Sleep,
+    stalled_until: Duration,
+    /// Connections that wait to be accepted.
+    pub queue: VecDeque<usize>,
+    pub has_listener_news: bool,
+    /// It listens no more.
+    pub is_deaf: bool,
+    /// The connections that it watches, and those that it has watched.
+    pub live: Vec<usize>,
+    pub gone: Vec<ConnectionId>,
+    idle: IdleTurns,
+}
+
+/// Until when a loop sleeps.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sleep {
+    /// It has yet to say.
+    #[default]
+    Unknown,
+    /// Until something is ready.
+    Forever,
+    Until(Duration),
+}
+
+/// What will happen, the earliest first: when, and in which order it was planned.
+type Due<A> = Reverse<(Duration, u64, Action<A>)>;
+
+pub struct World<C: Crowd> {
+    pub crowd: C,
     pub dice: Dice,
     pub planted: Option<Fault>,
     pub now: Duration,
-    pub config: Config,
-    pub clients: Vec<Client>,
     pub links: Vec<Link>,
-    pub mailbox: Option<Mailbox<Mail>>,
-    pub woken: Arc<AtomicBool>,
+    pub loops: Vec<Turner>,
     pub failure: Option<String>,
-    pub stopping: Option<Duration>,
-    /// Nothing will ever happen again.
-    pub asleep: bool,
-    /// Counts what the loop and the world do, to tell a turn that did nothing.
+    /// Counts what the loops and the world do, to tell a turn that did nothing.
     pub activity: u64,
     pub turns: u64,
     pub jumped: Duration,
-    pub broadcasts: usize,
-    /// The largest frame that anybody sent, for the bound of memory.
-    pub largest: usize,
-    /// When a session ends because its peer is silent, the handler closes all others.
-    pub is_all_or_none: bool,
-    /// Who is closed by the handler must get to know the code.
-    pub must_hear_close: bool,
     pub is_traced: bool,
     /// Epoll tells all of a connection's state with any news, kqueue only the news.
     pub is_epoll: bool,
-    agenda: BinaryHeap<Reverse<(Duration, u64, Action)>>,
+    /// From here on nothing goes wrong any more.
+    pub is_calm: bool,
+    /// What went wrong, and how often.
+    pub mishaps: BTreeMap<&'static str, u64>,
+    agenda: BinaryHeap<Due<C::Action>>,
     sequence: u64,
-    queue: VecDeque<usize>,
-    listening: bool,
-    listener_edge: bool,
     /// Until then the process has no descriptor left.
-    descriptors_from: Duration,
-    gone: Vec<ConnectionId>,
-    idle: IdleTurns,
+    pub descriptors_from: Duration,
 }
 
 /// Turns that found nothing to do, in the second that is running.
@@ -143,66 +196,34 @@ struct IdleTurns {
     activity: u64,
 }
 
-/// More turns without anything to do are a busy loop: a deadline has a tenth of a second.
-const IDLE_TURNS_MAX: u32 = 25;
-
 /// No world lasts longer, but for its jumps.
 const LIFE: Duration = Duration::from_secs(900);
 
-impl World {
-    /// Everything from the seed.
-    pub fn new(seed: u64, planted: Option<Fault>) -> Self {
-        let mut dice = Dice::new(seed);
-        let config = script::config(&mut dice);
-        let now = Duration::from_millis(dice.below(5_000) as u64);
-        let is_epoll = !dice.once_in(3);
-        let mut world = Self { planted, now, is_epoll, ..Self::empty(dice, config) };
-        script::people(&mut world);
-        world
-    }
-
-    /// Nobody there, at time zero.
-    pub fn empty(dice: Dice, config: Config) -> Self {
+impl<C: Crowd> World<C> {
+    /// Nobody there yet, at time zero.
+    pub fn new(dice: Dice, crowd: C, loops: usize) -> Self {
         Self {
+            crowd,
+            dice,
             planted: None,
             now: Duration::ZERO,
-            config,
-            clients: Vec::new(),
             links: Vec::new(),
-            mailbox: None,
-            woken: Arc::default(),
+            loops: (0..loops).map(|_| Turner::default()).collect(),
             failure: None,
-            stopping: None,
-            asleep: false,
             activity: 0,
             turns: 0,
             jumped: Duration::ZERO,
-            broadcasts: 0,
-            largest: 0,
-            is_all_or_none: false,
-            must_hear_close: false,
             is_traced: false,
             is_epoll: true,
+            is_calm: false,
+            mishaps: BTreeMap::new(),
             agenda: BinaryHeap::new(),
             sequence: 0,
-            queue: VecDeque::new(),
-            listening: true,
-            listener_edge: false,
             descriptors_from: Duration::ZERO,
-            gone: Vec::new(),
-            idle: IdleTurns::default(),
-            dice,
         }
     }
 
-    /// One more client, with its way to the loop.
-    pub fn add(&mut self, client: Client, link: Link) {
-        self.clients.push(client);
-        self.links.push(link);
-    }
-
-    /// Tells what happens, where one seed is replayed.
-    pub fn trace(&self, what: impl Fn() -> String) {
+    pub fn trace(&self, what: impl FnOnce() -> String) {
         if self.is_traced {
             println!("{:?} {}", self.now, what());
         }
@@ -214,52 +235,106 @@ impl World {
         }
     }
 
+    /// Takes note of something that went wrong.
+    pub fn mishap(&mut self, what: &'static str) {
+        self.trace(|| what.to_owned());
+        *self.mishaps.entry(what).or_default() += 1;
+    }
+
+    /// Once in `times`, until all is calm.
+    pub fn mishap_once_in(&mut self, times: usize, what: &'static str) -> bool {
+        let happens = !self.is_calm && self.dice.once_in(times);
+        if happens {
+            self.mishap(what);
+        }
+        happens
+    }
+
+    /// One more client's way to a loop.
+    pub fn add_link(&mut self, link: Link) -> usize {
+        self.links.push(link);
+        self.links.len() - 1
+    }
+
     /// Puts an action on the agenda, `delay` from now.
-    pub fn later(&mut self, delay: Duration, action: Action) {
+    pub fn later(&mut self, delay: Duration, action: impl Into<Action<C::Action>>) {
         self.sequence += 1;
-        self.agenda.push(Reverse((self.now + delay, self.sequence, action)));
+        self.agenda.push(Reverse((self.now + delay, self.sequence, action.into())));
     }
 
     /// As [`later`](Self::later), after at most so many milliseconds.
-    pub fn soon(&mut self, millis_max: usize, action: Action) {
+    pub fn soon(&mut self, millis_max: usize, action: impl Into<Action<C::Action>>) {
         let micros = self.dice.below(millis_max * 1000 + 1) as u64;
         self.later(Duration::from_micros(micros), action);
     }
 
-    /// The loop waits: the world goes on until something is ready or the time is over.
-    pub fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) {
-        ready.clear();
+    /// The loop that turns next: the world goes on until one has a reason to. `None` where nothing
+    /// will ever happen again, or the crowd interrupts.
+    pub fn next_loop(&mut self) -> Option<usize> {
         self.turns += 1;
+        self.now += Duration::from_micros(self.dice.below(50) as u64); // a turn takes time
+        loop {
+            self.run_due();
+            if self.now > LIFE + self.jumped {
+                let waiting = self.crowd.waiting();
+                self.fail(format!("the world does not come to an end: {waiting}"));
+            }
+            if self.failure.is_some() || self.crowd.interrupts() {
+                return None;
+            }
+            let due: Vec<usize> = (0..self.loops.len()).filter(|at| self.is_due(*at)).collect();
+            if !due.is_empty() {
+                return Some(self.dice.one_of(&due));
+            }
+            let wake = self.loops.iter().filter_map(|turner| match turner.sleep {
+                Sleep::Until(until) => Some(until.max(turner.stalled_until)),
+                Sleep::Unknown => Some(turner.stalled_until),
+                Sleep::Forever => None,
+            });
+            let stalls = self.loops.iter().map(|turner| turner.stalled_until);
+            let wake = wake.chain(stalls.filter(|until| *until > self.now)).min();
+            let next = self.agenda.peek().map(|Reverse((time, ..))| *time);
+            let next = wake.into_iter().chain(next).min()?;
+            self.now = self.now.max(next);
+        }
+    }
+
+    fn is_due(&self, at: usize) -> bool {
+        let turner = &self.loops[at];
+        if turner.stalled_until > self.now {
+            return false;
+        }
+        let is_over = match turner.sleep {
+            Sleep::Unknown => true,
+            Sleep::Until(until) => until <= self.now,
+            Sleep::Forever => false,
+        };
+        is_over
+            || (turner.has_listener_news && !turner.is_deaf)
+            || turner.woken.load(Ordering::Relaxed)
+            || turner.live.iter().any(|number| self.links[*number].has_news())
+    }
+
+    /// A loop waits: it gets what is ready, and sleeps when that is nothing.
+    pub fn wait(&mut self, at: usize, ready: &mut Vec<Ready>, timeout: Option<Duration>) {
+        ready.clear();
+        self.collect(at, ready);
         let mut until = timeout.map(|timeout| self.now + timeout);
         match self.planted {
             Some(Fault::SleepTooLong) => until = until.map(|until| until + Duration::from_secs(9)),
             Some(Fault::WakeAtOnce) => until = until.map(|_| self.now),
             _ => {}
         }
-        self.now += Duration::from_micros(self.dice.below(50) as u64); // a turn takes time
-        loop {
-            self.run_due();
-            if self.now > LIFE + self.jumped {
-                let waiting: Vec<_> = self.clients.iter().filter_map(Client::waiting).collect();
-                self.fail(format!("the world does not come to an end: {}", waiting.join("; ")));
-            }
-            self.collect(ready);
-            if !ready.is_empty() || self.failure.is_some() {
-                return;
-            }
-            let next = self.agenda.peek().map(|Reverse((time, ..))| *time);
-            match (next, until) {
-                (None, None) => {
-                    self.asleep = true;
-                    return;
-                }
-                (Some(next), None) => self.now = self.now.max(next),
-                (Some(next), Some(until)) if next < until => self.now = self.now.max(next),
-                (_, Some(until)) => {
-                    self.now = self.now.max(until);
-                    return self.count_idle_turn();
-                }
-            }
+        // What a turn that had something to do has changed is known when the loop waits again.
+        let has_slept = self.loops[at].sleep != Sleep::Unknown;
+        let is_short = until.is_some_and(|until| until <= self.now);
+        self.loops[at].sleep = match until {
+            _ if !ready.is_empty() || has_slept || is_short => Sleep::Unknown,
+            Some(until) => Sleep::Until(until),
+            None => Sleep::Forever,
+        };
+        if ready.is_empty() && (has_slept || is_short) {
+            self.count_idle_turn(at);
         }
     }
 
@@ -270,320 +345,63 @@ impl World {
             }
             self.agenda.pop();
             self.activity += 1;
-            if !matches!(action, Action::Act(_) | Action::Arrive(_)) {
+            if !matches!(action, Action::Arrive(_)) {
                 self.trace(|| format!("{action:?}"));
             }
             self.act(action);
         }
     }
 
-    fn count_idle_turn(&mut self) {
-        let second = self.now.as_secs();
-        let activity = std::mem::replace(&mut self.idle.activity, self.activity);
-        if second != self.idle.second {
-            (self.idle.second, self.idle.count) = (second, 0);
+    fn count_idle_turn(&mut self, at: usize) {
+        let (second, now_activity) = (self.now.as_secs(), self.activity);
+        let idle = &mut self.loops[at].idle;
+        let activity = std::mem::replace(&mut idle.activity, now_activity);
+        if second != idle.second {
+            (idle.second, idle.count) = (second, 0);
         }
-        if activity == self.activity {
-            self.idle.count += 1;
-            if self.idle.count > IDLE_TURNS_MAX {
+        if activity == now_activity {
+            idle.count += 1;
+            if idle.count > C::IDLE_TURNS_MAX {
                 self.fail("the loop spins");
             }
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action<C::Action>) {
         match action {
-            Action::Connect(number) => self.connect(number),
-            Action::Act(number) => script::act(self, number),
+            Action::Of(action) => C::act(self, action),
             Action::Arrive(number) => {
                 self.links[number].arrival_due = false;
                 self.arrive(number);
             }
             Action::Read(number) => self.read_by_client(number),
-            Action::Decide(number) => self.post(Mail::Decide(number)),
-            Action::Broadcast => {
-                let len = if self.dice.once_in(3) { 9_000 } else { self.dice.below(900) };
-                self.act(Action::BroadcastOf(len));
-            }
-            Action::BroadcastOf(len) => {
-                self.broadcasts += 1;
-                self.largest = self.largest.max(len + 30);
-                self.post(Mail::Broadcast(self.broadcasts, len));
-            }
-            Action::PingAll => self.post(Mail::PingAll),
-            Action::Kick(number) => self.post(Mail::Kick(number)),
+            Action::NoDescriptors if self.is_calm => {}
             Action::NoDescriptors => {
+                self.mishap("no descriptor left");
                 let millis = self.dice.between(1, 4_000) as u64;
                 self.descriptors_from = self.now + Duration::from_millis(millis);
             }
             Action::Jump => self.jump(),
-            Action::Stop => {
-                self.stopping = Some(self.now - self.jumped);
-                self.clients.iter_mut().for_each(|client| client.excuse(Excuse::Stop));
-                if let Some(mailbox) = self.mailbox.clone() {
-                    mailbox.stop();
-                }
+            Action::Stall(_) if self.is_calm => {}
+            Action::Stall(at) => {
+                self.mishap("a loop without the processor");
+                let millis = self.dice.between(1, 1_500) as u64;
+                self.loops[at].stalled_until = self.now + Duration::from_millis(millis);
             }
-        }
-    }
-
-    pub fn post(&mut self, mail: Mail) {
-        if let Some(mailbox) = self.mailbox.clone()
-            && mailbox.post(mail).is_err()
-        {
-            self.fail("the mailbox is full");
         }
     }
 
     /// The machine slept: far, where nobody would have been busy meanwhile, else not so far.
     fn jump(&mut self) {
-        let at_rest = self.clients.iter().all(Client::is_at_rest)
+        self.mishap("the clock jumps");
+        let at_rest = self.crowd.is_at_rest()
             && self.links.iter().all(|l| l.flight.is_empty() && l.outbox.is_empty());
         let seconds = if at_rest { self.dice.between(5, 3600) } else { self.dice.between(1, 2) };
-        self.now += Duration::from_secs(seconds as u64);
-        self.jumped += Duration::from_secs(seconds as u64);
+        self.jump_by(Duration::from_secs(seconds as u64));
     }
 
-    fn connect(&mut self, number: usize) {
-        self.clients[number].connected = true;
-        if !self.listening {
-            self.clients[number].excuse(Excuse::Stop);
-            return self.clients[number].on_reset();
-        }
-        self.queue.push_back(number);
-        self.listener_edge = true;
-        if self.dice.once_in(3) {
-            script::act(self, number); // the request is there before the connection is accepted
-        } else {
-            self.soon(5, Action::Act(number));
-        }
+    pub fn jump_by(&mut self, time: Duration) {
+        self.now += time;
+        self.jumped += time;
     }
-
-    /// Something is new on a connection.
-    pub fn touch(&mut self, number: usize) {
-        self.links[number].news = News { read: true, write: true };
-    }
-
-    /// Some of what is in flight arrives.
-    pub fn arrive(&mut self, number: usize) {
-        let link = &mut self.links[number];
-        if link.reset {
-            return;
-        }
-        let room = link.in_max - link.inbox.len().min(link.in_max);
-        let some = match self.dice.below(4) {
-            0 => 1,
-            1 => self.dice.between(1, 30),
-            2 => self.dice.between(1, 3000),
-            _ => usize::MAX,
-        };
-        let n = some.min(room).min(link.flight.len());
-        let ended = link.flight_fin && n == link.flight.len() && !link.fin;
-        if link.dropped && (n > 0 || ended) {
-            return self.refuse(number);
-        }
-        link.inbox.extend(link.flight.drain(..n));
-        link.fin |= ended;
-        link.news.read |= n > 0 || ended;
-        self.arm_arrival(number);
-    }
-
-    /// What is still in flight will arrive, if there is room for it.
-    pub fn arm_arrival(&mut self, number: usize) {
-        let link = &mut self.links[number];
-        let has_news = !link.flight.is_empty() || (link.flight_fin && !link.fin);
-        let has_room = link.inbox.len() < link.in_max || link.flight.is_empty();
-        if has_news && has_room && !link.arrival_due && !link.reset {
-            link.arrival_due = true;
-            let most = self.dice.one_of(&[0, 1, 1, 3]);
-            self.soon(most, Action::Arrive(number));
-        }
-    }
-
-    /// The loop's socket is gone: what comes for it is answered with a reset.
-    fn refuse(&mut self, number: usize) {
-        let link = &mut self.links[number];
-        link.flight.clear();
-        link.outbox.clear(); // a reset overtakes what was not read
-        link.refused = true;
-        self.arm_reading(number);
-    }
-
-    /// The client will read, unless it has stopped to.
-    pub fn arm_reading(&mut self, number: usize) {
-        let (link, client) = (&mut self.links[number], &self.clients[number]);
-        let has_news = !link.outbox.is_empty() || link.shut || link.refused;
-        if has_news && !link.reading_due && !client.is_done() && !client.is_deaf {
-            link.reading_due = true;
-            let pause = client.paused_until.saturating_sub(self.now);
-            let most = if client.is_trickling { 40_000 } else { 2_000 };
-            let micros = self.dice.below(most) as u64;
-            self.later(pause + Duration::from_micros(micros), Action::Read(number));
-        }
-    }
-
-    fn read_by_client(&mut self, number: usize) {
-        let (link, client) = (&mut self.links[number], &mut self.clients[number]);
-        link.reading_due = false;
-        if client.is_done() || client.is_deaf {
-            return;
-        }
-        if client.paused_until > self.now {
-            return self.arm_reading(number);
-        }
-        let few = client.is_trickling || self.dice.once_in(3);
-        let most = if few { self.dice.between(1, 2000) } else { usize::MAX };
-        let n = link.outbox.len().min(most);
-        let bytes: Vec<u8> = link.outbox.drain(..n).collect();
-        if link.full && link.outbox.len() <= link.out_max * 2 / 3 {
-            link.full = false;
-            client.said_at = self.now; // to read is a sign of life, too
-            let is_lost = self.planted == Some(Fault::LoseWritableEdge) && self.dice.once_in(9);
-            link.news.write |= !is_lost;
-        }
-        let now = self.now;
-        let mut result = client.receive(&bytes, now);
-        if link.outbox.is_empty() && link.refused {
-            client.on_reset();
-        } else if link.outbox.is_empty() && link.shut {
-            let end = client.on_fin(&mut self.dice, now);
-            result = result.and_then(|reply| end.map(|()| reply));
-        }
-        match result {
-            Ok(reply) => self.send(number, reply),
-            Err(what) => self.fail(format!("client {number}: {what}")),
-        }
-        self.arm_reading(number);
-    }
-
-    /// The client answers what it has read.
-    fn send(&mut self, number: usize, reply: Reply) {
-        let client = &mut self.clients[number];
-        let link = &mut self.links[number];
-        link.flight.extend(&reply.bytes);
-        if client.take_fin() {
-            link.flight_fin = true;
-        }
-        self.arm_arrival(number);
-        if reply.goes_on {
-            self.soon(2, Action::Act(number));
-        }
-    }
-
-    /// What epoll would report, in any order, and some of it later.
-    fn collect(&mut self, ready: &mut Vec<Ready>) {
-        if std::mem::take(&mut self.listener_edge) && self.listening {
-            ready.push(news(Source::Listener(0)));
-        }
-        if self.woken.swap(false, Ordering::Relaxed) {
-            ready.push(news(Source::Mailbox));
-        }
-        for link in &mut self.links {
-            let News { read, write } = link.news;
-            let has_news = (read || write) && !link.dropped;
-            let Some(id) = link.id.filter(|_| has_news) else { continue };
-            if !ready.is_empty() && self.dice.once_in(4) {
-                continue; // with a later wait
-            }
-            link.news = News::default();
-            if self.planted == Some(Fault::LoseReadableEdge) && self.dice.once_in(20) {
-                continue;
-            }
-            let (read, write) = (read || self.is_epoll, write || self.is_epoll);
-            ready.push(Ready {
-                source: Source::Connection(id),
-                readable: read && (!link.inbox.is_empty() || link.fin || link.reset),
-                writable: write && (!link.full || link.reset),
-                read_closed: read && (link.fin || link.reset),
-                error: read && link.reset,
-            });
-        }
-        if ready.is_empty() {
-            return;
-        }
-        if !self.gone.is_empty() && self.dice.once_in(4) {
-            let id = self.dice.one_of(&self.gone);
-            let mut stale = news(Source::Connection(id));
-            (stale.writable, stale.read_closed) = (true, self.dice.once_in(2));
-            stale.error = self.dice.once_in(2);
-            ready.push(stale);
-        }
-        self.dice.shuffle(ready);
-        self.activity += 1;
-    }
-
-    pub fn accept(&mut self) -> io::Result<usize> {
-        if self.queue.is_empty() || !self.listening {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        if self.descriptors_from > self.now {
-            const EMFILE: i32 = 24;
-            return Err(io::Error::from_raw_os_error(EMFILE));
-        }
-        self.activity += 1;
-        let Some(number) = self.queue.pop_front() else {
-            return Err(ErrorKind::WouldBlock.into());
-        };
-        if self.dice.once_in(100) {
-            self.clients[number].excuse(Excuse::Aborted);
-            self.links[number].dropped = true;
-            self.refuse(number);
-            return Err(ErrorKind::ConnectionAborted.into());
-        }
-        let held = self.links.iter().filter(|link| link.accepted && !link.dropped).count();
-        if held >= self.config.connections_max {
-            self.clients[number].excuse(Excuse::Full);
-        }
-        self.links[number].accepted = true;
-        Ok(number)
-    }
-
-    pub fn register(&mut self, number: usize, id: ConnectionId) -> io::Result<()> {
-        if self.dice.once_in(200) {
-            self.clients[number].excuse(Excuse::Unwatched);
-            return Err(io::Error::other("no more watches"));
-        }
-        self.links[number].id = Some(id);
-        self.touch(number); // epoll tells of what is there already
-        Ok(())
-    }
-
-    /// Connections that wait to be accepted go down with the listener.
-    pub fn stop_listening(&mut self) {
-        self.listening = false;
-        while let Some(number) = self.queue.pop_front() {
-            self.links[number].dropped = true;
-            self.refuse(number);
-        }
-    }
-
-    /// The loop has dropped its end: with unread input that is a reset.
-    pub fn dropped(&mut self, number: usize) {
-        let link = &mut self.links[number];
-        link.dropped = true;
-        self.gone.extend(link.id);
-        self.activity += 1;
-        if link.inbox.is_empty() {
-            link.shut = true;
-            self.arm_reading(number);
-            self.arm_arrival(number);
-        } else {
-            self.refuse(number);
-        }
-    }
-
-    /// What the configuration promises that a peer is owed at most: the limit, one message with its
-    /// header and bookkeeping, and what a turn may hold.
-    pub fn backlog_bound(&self) -> usize {
-        const TURN_BYTES: usize = 1 << 20;
-        self.config.backlog_bytes_max + self.largest + 200 + TURN_BYTES
-    }
-
-    pub fn is_lossy(&self) -> bool {
-        self.config.backlog_policy == BacklogPolicy::DropOldest
-    }
-}
-
-fn news(source: Source) -> Ready {
-    Ready { source, readable: true, writable: false, read_closed: false, error: false }
 }

@@ -3,6 +3,7 @@
 //! Each check is a function from a file's name and text to a list of faults, and each is shown to
 //! find the fault it is made for, by a test on a bad sample.
 
+mod dependencies;
 mod rust;
 mod samples;
 

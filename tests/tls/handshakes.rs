@@ -1,6 +1,7 @@
 //! Handshakes with a server: versions, ALPN, sessions that are resumed, and how many at once.
 
 use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -198,4 +199,35 @@ fn key_updates_without_end_harm_nobody_else() {
         echo(&mut updated, &format!("with new keys, {round}"));
     }
     assert!(!server.errors().contains("panicked"));
+}
+
+/// TLS 1.2 has it, rustls does not: who asks is told no, and costs others nothing. OpenSSL's client
+/// asks by a line `R` and gives up when it is refused, so a flood of it is a flood of connections.
+#[test]
+fn renegotiation_is_refused() {
+    let authority = Authority::new();
+    let flags = authority.pair("server", &["localhost"]).flags();
+    let server = Server::echo(&words(&flags));
+    let config = Arc::new(config(&authority, &BOTH, None));
+    let mut other = open(connect(&config, server.address(), "localhost"), "/");
+    let address = server.address().to_string();
+    let ask = || {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["s_client", "-tls1_2", "-connect", &address]).stdin(Stdio::piped());
+        openssl.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = openssl.spawn().expect("tests/run installs openssl");
+        let mut input = child.stdin.take().expect("a pipe");
+        input.write_all(b"R\n").expect("it reads");
+        let said = child.wait_with_output().expect("it ends"); // by itself: it was refused
+        drop(input);
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        for thread in asking {
+            let said = thread.join().expect("no panic");
+            assert!(said.contains("no renegotiation"), "{said}");
+        }
+    });
+    echo(&mut other, "still here");
 }

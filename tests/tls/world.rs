@@ -35,6 +35,8 @@ pub struct World {
     pub gone: bool,
     /// How often the server wrote.
     pub writes: usize,
+    /// A socket that is full is broken.
+    pub breaks: bool,
     pub now: Duration,
 }
 
@@ -76,7 +78,10 @@ impl Stream for MemoryStream {
         let count = whole.min(world.room);
         world.was_full |= count < whole;
         if count == 0 {
-            return Err(ErrorKind::WouldBlock.into());
+            let is_broken = world.breaks;
+            return Err(
+                if is_broken { ErrorKind::BrokenPipe } else { ErrorKind::WouldBlock }.into()
+            );
         }
         world.writes += 1;
         world.room -= count;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::common::http::get;
-use crate::common::{Frame, RawClient, Server, eventually};
+use crate::common::{Frame, RawClient, Server, Upgrade, eventually};
 use crate::tokens::{SECRET, Scratch, token_by, ways};
 
 const API_KEY: &str = "canary-api-key-Wx3-0123456789abcdef";
@@ -178,6 +178,44 @@ fn use_api(server: &Server, told: &mut Told, good: &str) {
     }
 }
 
+/// A ticket by the key, which is told to who asks for it and to nobody else.
+fn ticket(server: &Server) -> String {
+    let body = r#"{"sub":"ann"}"#;
+    let mut client = RawClient::connect(server);
+    client.send(format!(
+        "POST /api/tickets HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {API_KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let answer = client.read_answer(false);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    body["ticket"].as_str().expect("a ticket").to_owned()
+}
+
+/// Tickets that are good, used, another page's, broken, and where there is nothing to be used for.
+fn use_tickets(server: &Server, told: &mut Told, ticket: &str) {
+    let upgrade = |path: &str, ticket: &str| Upgrade::new(&format!("{path}ticket={ticket}"));
+    let of_page = upgrade("/ws?", ticket).header("Origin", "http://localhost");
+    for (bytes, status) in [
+        (of_page.bytes(), 401),
+        (upgrade("/ws?room=r&", &ticket[1..]).bytes(), 401),
+        (upgrade("/nowhere?", ticket).bytes(), 404),
+        (get(&format!("/ws?ticket={ticket}")), 426),
+        (upgrade("/ws?%74icket=x&", ticket).bytes(), 401),
+        (upgrade("/ws?room=r&", ticket).bytes(), 101),
+        (upgrade("/ws?room=r&", ticket).bytes(), 401),
+        (get(&format!("/ws?ticket={ticket}")), 401),
+        (get(&format!("/api/rooms?ticket={ticket}")), 401),
+    ] {
+        let (answered, client) = told.ask(server, &bytes);
+        assert_eq!(answered, status, "{}", String::from_utf8_lossy(&bytes));
+        if status == 101 {
+            told.rest(client);
+        }
+    }
+}
+
 #[test]
 fn rule_8_secrets_come_out_nowhere() {
     for format in ["text", "json"] {
@@ -187,11 +225,14 @@ fn rule_8_secrets_come_out_nowhere() {
         let server = Server::serve_logging("trace", &[&tokens[..], &others[..]].concat());
         let good = token_by(SECRET, 600);
         let bad = bad_tokens(&good);
-        let canaries = canaries(&[std::slice::from_ref(&good), &bad[..]].concat());
+        let ticket = ticket(&server);
+        let all = [std::slice::from_ref(&good), &bad[..], std::slice::from_ref(&ticket)];
+        let canaries = canaries(&all.concat());
         let mut told = Told::default();
         come_in(&server, &mut told, &good, &bad);
         say_tokens(&server, &mut told, &good, &bad);
         use_api(&server, &mut told, &good);
+        use_tickets(&server, &mut told, &ticket);
         stumble(&server, &mut told, &good);
         file.replace(SHORT_SECRET);
         eventually("the log has told of all of it", 15.0, || {

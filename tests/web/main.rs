@@ -9,5 +9,6 @@ mod answers;
 mod canary;
 mod counts;
 mod coverage;
+mod exposure;
 mod logs;
 mod tokens;

@@ -3,6 +3,7 @@
 //! Owns their names, units and defaults, and how they become a connection to be opened.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -90,6 +91,9 @@ pub struct ConnectOptions {
     /// Connect through a proxy: http://[USER:PASSWORD@]HOST[:PORT].
     #[arg(long, value_name = "URL", value_parser = proxy)]
     proxy: Option<String>,
+    /// Connect to the Unix socket at this path; the URL says what is asked of the server there.
+    #[arg(long, value_name = "PATH", conflicts_with = "proxy")]
+    unix: Option<PathBuf>,
     #[command(flatten)]
     trust: Trust,
     /// Follow at most so many redirects.
@@ -131,6 +135,9 @@ impl ConnectOptions {
         }
         if let Some(proxy) = &self.proxy {
             connect = connect.proxy(proxy);
+        }
+        if let Some(path) = &self.unix {
+            connect = connect.unix(path);
         }
         // A redirect may lead to wss.
         let is_secure = Url::parse(&self.url).is_ok_and(|url| url.is_secure());

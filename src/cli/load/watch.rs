@@ -99,10 +99,13 @@ mod tests {
     fn this_process_is_seen() {
         let watch = Watch::new(std::process::id()).unwrap();
         let before = watch.usage();
-        let end_ns = now_ns() + 30_000_000;
-        while now_ns() < end_ns {}
-        let after = watch.usage();
-        assert!(after.percent_since(&before) > 10.0);
+        // A machine with other things to do may not let it run at once.
+        let end_ns = now_ns() + 10_000_000_000;
+        let mut after = watch.usage();
+        while after.percent_since(&before) <= 10.0 {
+            assert!(now_ns() < end_ns, "this loop is not seen");
+            after = watch.usage();
+        }
         assert!(after.busiest_percent_since(&before) <= after.percent_since(&before) + 0.1);
         assert!(watch.rss_bytes().unwrap() > 100 << 10);
         assert!(watch.core().is_some());

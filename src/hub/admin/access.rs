@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::{self, Response};
+use crate::http::Response;
 use crate::hub::auth::{Refusal, Source, Sources, token_of};
 use crate::hub::door::Door;
 use crate::hub::limits::Place;
@@ -38,7 +38,8 @@ impl Denial {
             Self::Wrong => (401, "wrong_key", "this is none of the server's API keys"),
         };
         let body = format!("{{\"error\":\"{code}\",\"message\":\"{message}\"}}\n");
-        let response = Response::json(status, body).header("Cache-Control", "no-store");
+        let response = Response::json(status, body).because(code);
+        let response = response.header("Cache-Control", "no-store");
         if status == 401 {
             return response.header("WWW-Authenticate", "Bearer realm=\"throng\"");
         }
@@ -48,11 +49,12 @@ impl Denial {
 
 impl Door {
     /// Answers whether the key of a request is right; nothing else.
-    pub(in crate::hub) fn answer_access(&self, head: &http::Request<'_>) -> Option<Response> {
+    pub(in crate::hub) fn answer_access(&self, request: &Request<'_>) -> Option<Response> {
+        let head = request.head();
         if head.path() != ACCESS_PATH {
             return None;
         }
-        Some(match (head.method(), self.check_key(head)) {
+        Some(match (head.method(), self.check_key(request)) {
             ("GET", Ok(())) => Response::new(204).header("Cache-Control", "no-store"),
             ("GET", Err(response)) => response,
             _ => Response::text(405, "this method is not for this path\n").header("Allow", "GET"),
@@ -70,17 +72,18 @@ impl Door {
             hosts.check(head).map_err(Refusal::response)?;
         }
         self.origins.check(head, self.scheme(request)).map_err(Refusal::response)?;
-        let Some(gate) = &self.gate else { return self.check_key(head).map(|()| None) };
-        let ip = self.client(request).map(|client| client.ip);
+        let Some(gate) = &self.gate else { return self.check_key(request).map(|()| None) };
+        let ip = self.client(request).map(|client| client.counted_as());
         let place = gate.enter(ip, request.now()).map_err(|refusal| refusal.response())?;
-        self.check_key(head).map(|()| Some(place))
+        self.check_key(request).map(|()| Some(place))
     }
 
-    fn check_key(&self, head: &http::Request<'_>) -> Result<(), Response> {
+    fn check_key(&self, request: &Request<'_>) -> Result<(), Response> {
         let keys = self.api_keys.as_ref().filter(|keys| !keys.is_empty());
         let keys = keys.ok_or_else(|| Denial::Closed.response())?;
-        let found = token_of(head, SOURCES).map_err(Refusal::response)?;
+        let found = token_of(request.head(), SOURCES).map_err(Refusal::response)?;
         let (_, key) = found.ok_or_else(|| Denial::Missing.response())?;
+        self.check_exposure(request).map_err(Refusal::response)?;
         let key = key.as_str().as_bytes();
         // Not every key can stand in a list of subprotocols: a page writes the rest as %XX.
         let is_right = keys.contains(key) || keys.contains(&decoded(key));

@@ -15,7 +15,7 @@ use crate::hub::control::Control;
 use crate::hub::handler::{Hub, Session};
 use crate::hub::mail::Letter;
 use crate::hub::task::{MemberId, Reply, Task, Who};
-use crate::net::{ConnectionId, Peers, Platform};
+use crate::net::{ConnectionId, Particulars, Peers, Platform};
 
 /// How many connections or rooms an answer lists.
 const LISTED_MAX: usize = 100;
@@ -97,8 +97,9 @@ impl Hub {
             Err(fault) => return self.deny(peers, viewer, Some(command.id), fault),
         };
         if let Task::Disconnect { who: Who::Connection(connection), .. } = &task {
-            let remote = peers.remote_addr(viewer);
-            tracing::info!(%connection, ?remote, "disconnected from the dashboard");
+            let (of, client) = self.known(peers, viewer);
+            let Particulars { origin, trace, .. } = of;
+            tracing::info!(%connection, client, origin, trace, "disconnected from the dashboard");
         }
         answer(self.others.control(), viewer, command.id, task);
     }

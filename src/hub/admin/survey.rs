@@ -3,12 +3,12 @@
 //! Owns the question, the part of each loop, and how the parts come back to the loop that asked:
 //! when the last has let go of the question.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::watch::Watch;
+use crate::hub::caller::Address;
 use crate::hub::control::Control;
 use crate::hub::handler::{Hub, Session};
 use crate::hub::mail::Letter;
@@ -69,7 +69,7 @@ pub(super) struct BusyRoom {
 pub(super) struct SlowPeer {
     id: MemberId,
     user: Box<str>,
-    address: Option<SocketAddr>,
+    address: Option<Address>,
     pub(super) backlog_bytes: usize,
 }
 
@@ -102,6 +102,7 @@ impl Hub {
     pub(super) fn part<P: Platform>(&mut self, peers: &Peers<Session, P>) -> Part {
         let now = peers.now();
         let watch = self.desk.watch.get_or_insert_with(|| Box::new(Watch::new(now)));
+        let callers = &self.callers;
         let slow_numbers = watch.slow.numbers();
         let interval = watch.ask(now);
         let member_of = |id: ConnectionId| {
@@ -136,7 +137,7 @@ impl Hub {
         let slow = slow.into_iter().map(|(backlog_bytes, member)| SlowPeer {
             id: name(member),
             user: member.name.clone(),
-            address: peers.remote_addr(member.id),
+            address: Address::of(callers.find(member.id), peers.remote_addr(member.id)),
             backlog_bytes,
         });
         let mut stats = peers.stats().clone();

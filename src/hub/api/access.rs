@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::answer::Problem;
-use crate::hub::auth::{ApiKeys, Identity, Refusal, Right, Source, Sources, token_of};
+use crate::hub::auth::{ApiKeys, Identity, Priority, Refusal, Right, Source, Sources, token_of};
 use crate::hub::door::Door;
 use crate::hub::limits::{Gate, HandshakeLimits, Rate, SharedBucket};
 use crate::net::Request;
@@ -67,19 +67,28 @@ pub(super) enum Access {
 }
 
 impl Access {
-    /// Who asks.
+    /// Who asks for something that takes more than to be somebody.
     pub(super) fn of(request: &Request<'_>, door: &Door) -> Result<Self, Problem> {
+        match Self::of_anybody(request, door)? {
+            Self::Token(identity) if !identity.may_use_api => Err(Problem::FORBIDDEN),
+            access => Ok(access),
+        }
+    }
+
+    /// Who asks.
+    pub(super) fn of_anybody(request: &Request<'_>, door: &Door) -> Result<Self, Problem> {
         let shown = token_of(request.head(), Sources::only(Source::Authorization))?;
         let Some((_, shown)) = shown else {
             return Err(Problem::unauthorised("missing_key", "a key or a token is needed"));
         };
+        door.check_exposure(request)?;
         let shown = shown.as_str();
         let pace = &door.api_pace;
         let is_key = |keys: &ApiKeys| keys.contains(shown.as_bytes());
         let access = if door.api_keys.as_ref().is_some_and(is_key) {
             Self::Key
         } else {
-            let ip = door.client(request).map(|client| client.ip);
+            let ip = door.client(request).map(|client| client.counted_as());
             let entered = pace.strangers.enter(ip, request.now());
             entered.map_err(|refusal| Problem::too_fast(refusal.retry_after))?;
             Self::by_token(shown, door, request.unix_ms() / 1000)?
@@ -92,8 +101,7 @@ impl Access {
         let no_key = || Problem::unauthorised("bad_key", "this is no key that is known here");
         let authenticator = door.authenticator.as_ref().ok_or_else(no_key)?;
         match authenticator.identify(shown, now_unix_s) {
-            Ok(identity) if identity.may_use_api => Ok(Self::Token(identity)),
-            Ok(_) => Err(Problem::FORBIDDEN),
+            Ok(identity) => Ok(Self::Token(identity)),
             Err(Refusal::Malformed) => Err(no_key()),
             Err(refusal) => Err(refusal.into()),
         }
@@ -101,9 +109,14 @@ impl Access {
 
     /// Whether all may be done: a token with rooms of its own speaks for these only.
     pub(super) fn everything(&self) -> Result<(), Problem> {
+        if self.speaks_for_all() { Ok(()) } else { Err(Problem::FORBIDDEN) }
+    }
+
+    /// Whether it may do so for everybody, and not for itself only.
+    pub(super) fn speaks_for_all(&self) -> bool {
         match self {
-            Self::Token(identity) if !identity.grants.is_everything() => Err(Problem::FORBIDDEN),
-            Self::Key | Self::Token(_) => Ok(()),
+            Self::Key => true,
+            Self::Token(identity) => identity.may_use_api && identity.grants.is_everything(),
         }
     }
 
@@ -124,6 +137,14 @@ impl Access {
             (Self::Key, Some(named)) => named,
             (Self::Token(identity), Some(named)) if identity.grants.is_everything() => named,
             (Self::Token(identity), Some(_) | None) => &identity.sub,
+        }
+    }
+
+    /// How much it matters what is published.
+    pub(super) fn priority(&self) -> Priority {
+        match self {
+            Self::Key => Priority::Normal,
+            Self::Token(identity) => identity.priority,
         }
     }
 

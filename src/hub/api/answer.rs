@@ -44,6 +44,13 @@ impl Problem {
         header: Some(("Retry-After", Cow::Borrowed("1"))),
     };
 
+    pub(super) const SHED: Self = Self {
+        status: 503,
+        code: "overloaded",
+        content: Cow::Borrowed("the server sheds what is of low priority: nobody got it"),
+        header: Some(("Retry-After", Cow::Borrowed("5"))),
+    };
+
     pub(super) const NOT_FOUND: Self = Self {
         status: 404,
         code: "not_found",
@@ -69,6 +76,11 @@ impl Problem {
         Self { header: Some(challenge), ..Self::new(401, code, content) }
     }
 
+    /// What the home of a room has to say of a message that it could not publish.
+    pub(super) fn unavailable(fault: Fault) -> Self {
+        Self { code: fault.code, content: fault.content.into(), ..Self::OVERLOADED }
+    }
+
     pub(super) fn too_fast(retry_after: Duration) -> Self {
         let seconds = retry_after.as_nanos().div_ceil(1_000_000_000).max(1);
         let problem = Self::new(429, "rate_limited", "the API is asked for too much at once");
@@ -77,7 +89,7 @@ impl Problem {
 
     pub(super) fn response(self) -> Response {
         let body = Body { code: self.code, content: &self.content };
-        let response = write(self.status, &body);
+        let response = write(self.status, &body).because(self.code);
         match self.header {
             Some((name, value)) => response.header(name, value),
             None => response,

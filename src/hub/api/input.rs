@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::answer::Problem;
 use crate::http;
 use crate::http::fields::trim_blanks;
+use crate::hub::auth::{Limits, Priority, RoomClaim};
 use crate::hub::command::check_name;
 use crate::hub::json;
 
@@ -30,6 +31,8 @@ pub(super) struct Publish<'a> {
     pub(super) content: &'a RawValue,
     #[serde(borrow)]
     pub(super) sender: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) message_id: Option<Cow<'a, str>>,
 }
 
 /// What is published to a user, or to all.
@@ -50,6 +53,20 @@ pub(super) struct Revoke {
     pub(super) sub: Option<String>,
     pub(super) issued_until_s: Option<u64>,
     pub(super) ends_s: Option<u64>,
+}
+
+/// Whose ticket is asked for, and what it may do: as the claims of a token say it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ticket {
+    pub(super) sub: Option<String>,
+    pub(super) origin: Option<String>,
+    pub(super) exp: Option<u64>,
+    pub(super) rooms: Option<Vec<RoomClaim>>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) priority: Priority,
 }
 
 /// Reads a body.

@@ -8,12 +8,15 @@ mod answer;
 mod counts;
 mod input;
 mod operations;
+mod publishing;
 mod revoking;
 mod routes;
+mod ticketing;
 
 use std::sync::Arc;
 
 use matchit::Params;
+use serde_json::value::RawValue;
 
 pub use access::ApiPace;
 pub(super) use counts::Counts;
@@ -43,6 +46,16 @@ enum Answer {
     Now(Response),
     /// What the loops say.
     Ask(Task, Render),
+    /// What the homes of the rooms say of a message.
+    Once(Once),
+}
+
+/// A message that is published once in each room, however often it is sent.
+pub(super) struct Once {
+    pub(super) rooms: Vec<Arc<str>>,
+    pub(super) sender: Box<str>,
+    pub(super) content: Box<RawValue>,
+    pub(super) message_id: Box<str>,
 }
 
 /// How an answer of the loops is written.
@@ -59,7 +72,7 @@ struct Exit {
 
 /// Whether a path is one of the API's.
 pub(super) fn owns(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether somebody may send a long body: who asks is known before it is held.
@@ -75,9 +88,9 @@ impl Hub {
         let mut exit = self.exit(head, found.as_ref().map(|(route, _)| *route));
         let scheme = self.door.scheme(request);
         exit.origin = self.door.origins.reader(head, scheme).map(Into::into);
-        let (door, control) = (&*self.door, self.control());
+        let control = self.control();
         let answer = match &found {
-            Some((route, params)) => serve(request, scheme, door, &control, route, params, &exit),
+            Some((route, params)) => serve(self, request, scheme, &control, route, params, &exit),
             None => Err(Problem::NOT_FOUND),
         };
         match answer {
@@ -85,7 +98,18 @@ impl Hub {
             Ok(Answer::Ask(task, render)) => control.respond(request.id(), task, |reply| {
                 exit.finish(render(reply).unwrap_or_else(Problem::response))
             }),
-            Err(problem) => Verdict::Respond(exit.finish(problem.response())),
+            Ok(Answer::Once(once)) => control.respond_later(request.id(), |answer| {
+                let asked = once.rooms.len();
+                control.publish_once(once, move |outcomes| {
+                    let response = publishing::answer(outcomes, asked);
+                    answer(exit.finish(response.unwrap_or_else(Problem::response)));
+                });
+            }),
+            Err(problem) => {
+                let response = exit.finish(problem.response());
+                self.note_request(request, &response);
+                Verdict::Respond(response)
+            }
         }
     }
 
@@ -106,15 +130,15 @@ impl Hub {
 }
 
 fn serve(
+    hub: &Hub,
     request: &Request<'_>,
     scheme: Scheme,
-    door: &Door,
     control: &Control,
     route: &Route,
     params: &Params<'_, '_>,
     exit: &Exit,
 ) -> Result<Answer, Problem> {
-    let head = request.head();
+    let (head, door) = (request.head(), &*hub.door);
     if let Some(hosts) = &door.hosts {
         hosts.check(head)?;
     }
@@ -132,13 +156,16 @@ fn serve(
     if operation.changes() {
         door.origins.check(head, scheme)?;
     }
-    let access = Access::of(request, door)?;
+    let access = match operation {
+        Operation::Ticket => Access::of_anybody(request, door)?,
+        _ => Access::of(request, door)?,
+    };
     if operation.changes() {
         let (name, who) = (operation.name(), access.name());
         tracing::debug!(trace = %exit.trace, operation = name, who, "asked of the API");
     }
-    let now_s = request.unix_ms() / 1000;
-    Call { door, control, head, body: request.body(), params, access, now_s }.carry_out(operation)
+    let now_ms = request.unix_ms();
+    Call { hub, control, head, body: request.body(), params, access, now_ms }.carry_out(operation)
 }
 
 impl Exit {

@@ -4,34 +4,28 @@
 
 use matchit::Params;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::access::Access;
 use super::answer::{Problem, ok};
-use super::input::{self, Publish, Query, Say};
+use super::input::{self, Query};
 use super::routes::Operation;
 use super::{Answer, Render};
 use crate::frame::CloseCode;
 use crate::http;
-use crate::hub::auth::Right;
-use crate::hub::command::check_name;
 use crate::hub::control::Control;
-use crate::hub::door::Door;
-use crate::hub::mail::To;
+use crate::hub::handler::Hub;
 use crate::hub::task::{ConnectionInfo, MemberId, Reply, RoomInfo, Task, Who};
-
-/// The most rooms that one request publishes to.
-const ROOMS_MAX: usize = 100;
 
 /// A request of somebody who may ask.
 pub(super) struct Call<'a> {
-    pub(super) door: &'a Door,
+    pub(super) hub: &'a Hub,
     pub(super) control: &'a Control,
     pub(super) head: &'a http::Request<'a>,
     pub(super) body: &'a [u8],
     pub(super) params: &'a Params<'a, 'a>,
     pub(super) access: Access,
-    pub(super) now_s: u64,
+    /// Milliseconds since 1970.
+    pub(super) now_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -75,10 +69,12 @@ struct Connections {
 
 impl Call<'_> {
     pub(super) fn carry_out(&self, operation: Operation) -> Result<Answer, Problem> {
-        // A token with rooms of its own may publish there, and do nothing else.
+        // A token with rooms of its own may publish there, and do nothing else; but every token
+        // may ask for its own tickets.
         match operation {
             Operation::Publish => return self.publish(),
             Operation::PublishToUser => return self.publish_to_user(),
+            Operation::Ticket => return self.ticket(),
             _ => self.access.everything()?,
         }
         match operation {
@@ -96,58 +92,18 @@ impl Call<'_> {
             Operation::Health
             | Operation::Document
             | Operation::Publish
-            | Operation::PublishToUser => Err(Problem::NOT_FOUND),
+            | Operation::PublishToUser
+            | Operation::Ticket => Err(Problem::NOT_FOUND),
         }
+    }
+
+    pub(super) const fn now_s(&self) -> u64 {
+        self.now_ms / 1000
     }
 
     /// A name in the path, which the route has.
-    fn name(&self, key: &str) -> Result<String, Problem> {
+    pub(super) fn name(&self, key: &str) -> Result<String, Problem> {
         input::name(self.params.get(key).ok_or(Problem::NOT_FOUND)?)
-    }
-
-    fn publish(&self) -> Result<Answer, Problem> {
-        let Publish { room, rooms, content, sender } = input::body(self.head, self.body)?;
-        let mut rooms = match (room, rooms) {
-            (Some(room), None) => vec![room.into_owned()],
-            (None, Some(rooms)) => rooms,
-            (Some(_), Some(_)) | (None, None) => {
-                let content = "either room or rooms has to be there";
-                return Err(Problem::new(400, "bad_request", content));
-            }
-        };
-        if rooms.is_empty() || rooms.len() > ROOMS_MAX {
-            let content = format!("rooms names 1 to {ROOMS_MAX} rooms");
-            return Err(Problem::new(400, "too_many_rooms", content));
-        }
-        rooms.sort_unstable();
-        rooms.dedup();
-        for room in &rooms {
-            self.access.allows(Right::Write, check_name(room)?)?;
-        }
-        let to = rooms.into_iter().map(|room| To::Room(room.into())).collect();
-        self.say(to, sender.as_deref(), content)
-    }
-
-    fn publish_to_user(&self) -> Result<Answer, Problem> {
-        let user = self.name("user")?;
-        self.access.allows(Right::Write, &format!("@{user}"))?;
-        let Say { content, sender } = input::body(self.head, self.body)?;
-        self.say(vec![To::User(user.into())], sender.as_deref(), content)
-    }
-
-    fn broadcast(&self) -> Result<Answer, Problem> {
-        let Say { content, sender } = input::body(self.head, self.body)?;
-        self.say(vec![To::All], sender.as_deref(), content)
-    }
-
-    fn say(
-        &self,
-        to: Vec<To>,
-        sender: Option<&str>,
-        content: &RawValue,
-    ) -> Result<Answer, Problem> {
-        self.control.publish(to, self.access.sender(sender), content.get())?;
-        Ok(Answer::Now(ok(&Done { ok: true })))
     }
 
     fn rooms(&self) -> Result<Answer, Problem> {

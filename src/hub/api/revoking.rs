@@ -8,7 +8,7 @@ use super::Answer;
 use super::answer::{Problem, ok};
 use super::input::{self, Query, Revoke};
 use super::operations::{Call, Done, ask, count};
-use crate::hub::auth::{Authenticator, Revocation, Revoked};
+use crate::hub::auth::{Authenticator, Revocation, RevokedName};
 use crate::hub::command::check_name;
 use crate::hub::task::Task;
 
@@ -36,7 +36,7 @@ impl Call<'_> {
         let revocation = match (jti, sub, issued_until_s) {
             (Some(id), None, None) => Revocation::Token { id: check_name(&id)?.into(), ends_s },
             (None, Some(sub), until) => {
-                let issued_until_s = until.unwrap_or(self.now_s);
+                let issued_until_s = until.unwrap_or(self.now_s());
                 Revocation::User { sub: check_name(&sub)?.into(), issued_until_s, ends_s }
             }
             (_, _, _) => {
@@ -44,7 +44,7 @@ impl Call<'_> {
                 return Err(Problem::new(400, "bad_request", content));
             }
         };
-        let revoked = self.authenticator()?.revoke(revocation.clone(), self.now_s);
+        let revoked = self.authenticator()?.revoke(revocation.clone(), self.now_s());
         revoked.map_err(|full| Problem::new(503, "revocations_full", full.to_string()))?;
         Ok(ask(Task::Revoke(revocation), count))
     }
@@ -53,11 +53,11 @@ impl Call<'_> {
         let (authenticator, max) = (self.authenticator()?, Query::of(self.head).limit()?);
         let (found, count) = match self.named()? {
             Some(name) => {
-                let found = authenticator.revocation(name.of(), self.now_s);
+                let found = authenticator.revocation(name.of(), self.now_s());
                 let count = usize::from(found.is_some());
                 (found.into_iter().collect(), count)
             }
-            None => authenticator.revocations(max, self.now_s),
+            None => authenticator.revocations(max, self.now_s()),
         };
         let revocations = found.into_iter().map(Entry::from).collect();
         Ok(Answer::Now(ok(&Revocations { revocations, count })))
@@ -68,7 +68,10 @@ impl Call<'_> {
         let missing = || Problem::new(400, "bad_query", "either jti or sub has to be there");
         let name = self.named()?.ok_or_else(missing)?;
         if authenticator.unrevoke(name.of()) {
-            Ok(Answer::Now(ok(&Done { ok: true })))
+            Ok(ask(Task::Unrevoke(name), |reply| {
+                // Where another node has not answered, it may still have the entry.
+                if reply.is_whole { Ok(ok(&Done { ok: true })) } else { Err(Problem::OVERLOADED) }
+            }))
         } else {
             Err(Problem::new(404, "not_revoked", "there is no such entry"))
         }
@@ -76,33 +79,19 @@ impl Call<'_> {
 
     fn authenticator(&self) -> Result<&Authenticator, Problem> {
         let missing = || Problem::new(404, "no_tokens", "this server takes no tokens");
-        self.door.authenticator.as_deref().ok_or_else(missing)
+        self.hub.door.authenticator.as_deref().ok_or_else(missing)
     }
 
     /// The entry that the query names, if it names one.
-    fn named(&self) -> Result<Option<Name>, Problem> {
+    fn named(&self) -> Result<Option<RevokedName>, Problem> {
         let query = Query::of(self.head);
         match (query.name("jti")?, query.name("sub")?) {
-            (Some(id), None) => Ok(Some(Name::Token(id))),
-            (None, Some(sub)) => Ok(Some(Name::User(sub))),
+            (Some(id), None) => Ok(Some(RevokedName::Token(id))),
+            (None, Some(sub)) => Ok(Some(RevokedName::User(sub))),
             (None, None) => Ok(None),
             (Some(_), Some(_)) => {
                 Err(Problem::new(400, "bad_query", "jti and sub name two entries"))
             }
-        }
-    }
-}
-
-enum Name {
-    Token(Box<str>),
-    User(Box<str>),
-}
-
-impl Name {
-    fn of(&self) -> Revoked<'_> {
-        match self {
-            Self::Token(id) => Revoked::Token(id),
-            Self::User(sub) => Revoked::User(sub),
         }
     }
 }

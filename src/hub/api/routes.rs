@@ -24,6 +24,7 @@ pub(super) enum Operation {
     Revoke,
     Revocations,
     Unrevoke,
+    Ticket,
 }
 
 /// A path, and the methods that it has.
@@ -35,7 +36,7 @@ pub(super) struct Route {
     operations: &'static [(&'static str, Operation)],
 }
 
-static ROUTES: [Route; 12] = [
+static ROUTES: [Route; 13] = [
     Route::new("/api/health", "GET, HEAD, OPTIONS", &[("GET", Operation::Health)]),
     Route::new("/api/openapi.json", "GET, HEAD, OPTIONS", &[("GET", Operation::Document)]),
     Route::new("/api/publish", "POST, OPTIONS", &[("POST", Operation::Publish)]),
@@ -60,6 +61,7 @@ static ROUTES: [Route; 12] = [
             ("DELETE", Operation::Unrevoke),
         ],
     ),
+    Route::new("/api/tickets", "POST, OPTIONS", &[("POST", Operation::Ticket)]),
 ];
 
 static ROUTER: LazyLock<Router<&'static Route>> = LazyLock::new(|| {
@@ -111,6 +113,7 @@ impl Operation {
             Self::Revoke => "revoke",
             Self::Revocations => "revocations",
             Self::Unrevoke => "unrevoke",
+            Self::Ticket => "ticket",
         }
     }
 
@@ -135,7 +138,8 @@ impl Operation {
             | Self::Disconnect
             | Self::DisconnectUser
             | Self::Revoke
-            | Self::Unrevoke => true,
+            | Self::Unrevoke
+            | Self::Ticket => true,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the way from a token to an identity: which issuer, which key, which claims. Shared by all
 //! loops; nothing in it waits for a disk or a network, but for [`reload`](Authenticator::reload).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys::{self, Ring};
 use super::revocation::Revocations;
@@ -71,10 +71,12 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// There are none, or one cannot be used: a short secret, a broken file.
+    /// There are none where none is asked for, or one cannot be used: a short secret, a broken
+    /// file. Without keys and with `requires_token` every token is refused: who comes in has a
+    /// ticket.
     pub fn new(config: AuthConfig) -> Result<Self, AuthError> {
         choose_provider();
-        if config.issuers.is_empty() {
+        if config.issuers.is_empty() && !config.requires_token {
             return Err(AuthError::NoKeys);
         }
         for (index, issuer) in config.issuers.iter().enumerate() {
@@ -125,6 +127,22 @@ impl Authenticator {
         self.identify(token.as_str(), now_unix_s).map(Some)
     }
 
+    /// Whose token a request has brought, if it is good. Nothing is used up by it, and nobody is
+    /// let in.
+    pub fn user(
+        &self,
+        head: &http::Request<'_>,
+        provenance: Option<Provenance>,
+        now_unix_s: u64,
+    ) -> Option<Arc<str>> {
+        let (source, token) = token_of(head, self.config.sources).ok()??;
+        let is_page = provenance.is_some_and(Provenance::is_known_page);
+        if source == Source::Cookie && !is_page {
+            return None;
+        }
+        self.identify(token.as_str(), now_unix_s).ok().map(|identity| identity.sub)
+    }
+
     /// Whose token this is.
     ///
     /// # Errors
@@ -134,7 +152,17 @@ impl Authenticator {
         let token = Unverified::parse(token)?;
         let claims = self.verify(token)?;
         let identity = self.check(claims, now_unix_s)?;
-        if self.list().has(&identity) { Err(Refusal::Revoked) } else { Ok(identity) }
+        self.check_revoked(&identity)?;
+        Ok(identity)
+    }
+
+    /// Whether somebody may come in who was known before, by a ticket that was made of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Revoked`].
+    pub fn check_revoked(&self, identity: &Identity) -> Result<(), Refusal> {
+        if self.list().has(identity) { Err(Refusal::Revoked) } else { Ok(()) }
     }
 
     /// What becomes of somebody who is connected and sends a new token: the same user by the same

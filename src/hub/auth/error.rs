@@ -11,7 +11,7 @@ use super::Algorithm;
 /// Why tokens cannot be verified, or signed, as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// A token could only be refused.
+    /// A token could only be refused, and none is asked for.
     #[error("no key is configured: give a secret or a JWKS file")]
     NoKeys,
     /// A name is configured twice, so that a token would have two meanings.

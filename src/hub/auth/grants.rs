@@ -109,6 +109,11 @@ impl Grants {
         Self(rooms.map(Into::into))
     }
 
+    /// As a token says it.
+    pub(super) fn rooms(&self) -> Option<Vec<RoomClaim>> {
+        self.0.as_ref().map(|rooms| rooms.to_vec())
+    }
+
     /// Whether everything may be done in every room.
     pub const fn is_everything(&self) -> bool {
         self.0.is_none()

@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new(claims: Claims, expires_at_s: Option<u64>) -> Self {
+    pub(in crate::hub) fn new(claims: Claims, expires_at_s: Option<u64>) -> Self {
         Self {
             sub: claims.sub.into(),
             issuer: claims.iss.map(Into::into),
@@ -42,6 +42,21 @@ impl Identity {
             limits: claims.limits,
             priority: claims.priority,
             may_use_api: claims.api,
+        }
+    }
+
+    /// What a token would say of it, but that it may use the HTTP API.
+    pub fn claims(&self) -> Claims {
+        Claims {
+            sub: (*self.sub).into(),
+            exp: self.expires_at_s,
+            iat: self.issued_at_s,
+            iss: self.issuer.as_deref().map(Into::into),
+            jti: self.token_id.as_deref().map(Into::into),
+            rooms: self.grants.rooms(),
+            limits: self.limits,
+            priority: self.priority,
+            ..Claims::default()
         }
     }
 

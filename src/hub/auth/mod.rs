@@ -1,8 +1,8 @@
 //! Who may come in, and what they may do there: tokens.
 //!
-//! Owns where a handshake carries a token, the keys that it is held against, what its claims mean,
-//! and what is revoked. Never opens a socket and fetches nothing: files are read at the start, and
-//! on the thread of [`watch`].
+//! Owns where a handshake carries a token or a ticket, the keys that it is held against, what its
+//! claims mean, and what is revoked. Never opens a socket and fetches nothing: files are read at
+//! the start, and on the thread of [`watch`].
 //!
 //! ```
 //! use throng::hub::auth::{AuthConfig, Authenticator, Claims, Issuer, Right, Signer};
@@ -35,6 +35,7 @@ mod refusal;
 mod revocation;
 mod signer;
 mod source;
+mod tickets;
 mod token;
 mod watch;
 
@@ -49,7 +50,10 @@ pub use identity::Identity;
 pub use keys::{Issuer, KeySource, Reload};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use refusal::Refusal;
-pub use revocation::{REVOCATIONS_MAX, Revocation, RevocationsFull, Revoked};
+pub use revocation::{
+    REVOCATIONS_BOUND, REVOCATIONS_MAX, Revocation, RevocationsFull, Revoked, RevokedName,
+};
 pub use signer::Signer;
-pub use source::{Source, Sources, Token, redact_header, redact_target, token_of};
+pub use source::{Source, Sources, Token, redact_header, redact_target, ticket_of, token_of};
+pub use tickets::{TICKET_LIFE_MAX, TicketLimits, Tickets};
 pub use watch::watch;

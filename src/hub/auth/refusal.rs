@@ -37,6 +37,18 @@ pub enum Refusal {
     CookieWithoutOrigin,
     /// A refresh by a token of somebody else.
     OtherUser,
+    /// This is no ticket of this process.
+    Ticket,
+    /// The ticket's time is over.
+    TicketExpired,
+    /// The ticket is another page's.
+    TicketOrigin,
+    /// The ticket was used before.
+    TicketUsed,
+    /// More tickets were used than can be remembered.
+    TicketsFull,
+    /// It came in the clear.
+    Insecure,
     /// The token has no right to this.
     Forbidden,
     /// A page from there may not connect.
@@ -47,7 +59,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Missing,
         Self::Malformed,
         Self::Repeated,
@@ -62,6 +74,12 @@ impl Refusal {
         Self::Revoked,
         Self::CookieWithoutOrigin,
         Self::OtherUser,
+        Self::Ticket,
+        Self::TicketExpired,
+        Self::TicketOrigin,
+        Self::TicketUsed,
+        Self::TicketsFull,
+        Self::Insecure,
         Self::Forbidden,
         Self::Origin,
         Self::Host,
@@ -84,6 +102,12 @@ impl Refusal {
             Self::Revoked => "revoked_token",
             Self::CookieWithoutOrigin => "cookie_without_origin",
             Self::OtherUser => "other_user",
+            Self::Ticket => "bad_ticket",
+            Self::TicketExpired => "expired_ticket",
+            Self::TicketOrigin => "ticket_of_other_origin",
+            Self::TicketUsed => "used_ticket",
+            Self::TicketsFull => "tickets_full",
+            Self::Insecure => "insecure",
             Self::Forbidden => "forbidden",
             Self::Origin => "forbidden_origin",
             Self::Host => "forbidden_host",
@@ -107,13 +131,20 @@ impl Refusal {
             Self::Revoked => "the token was revoked",
             Self::CookieWithoutOrigin => "a cookie is taken only with an origin",
             Self::OtherUser => "the token is another user's",
+            Self::Ticket => "this is no ticket of this server",
+            Self::TicketExpired => "the ticket has expired",
+            Self::TicketOrigin => "the ticket is for pages of another origin",
+            Self::TicketUsed => "the ticket was used before",
+            Self::TicketsFull => "too many tickets were used at once: try again",
+            Self::Insecure => "this came in the clear: use https or wss, and another secret",
             Self::Forbidden => "the token has no right to this",
             Self::Origin => "pages from there may not connect",
             Self::Host => "this server does not go by that name",
         }
     }
 
-    /// 401 where another token would help, else 403 (RFC 9110 section 15.5.2 and 15.5.4).
+    /// 401 where another token would help, else 403 (RFC 9110 section 15.5.2 and 15.5.4); 503 where
+    /// it is the server's fault.
     pub const fn status(self) -> u16 {
         match self {
             Self::Missing
@@ -127,9 +158,15 @@ impl Refusal {
             | Self::Audience
             | Self::Issuer
             | Self::Claims
-            | Self::Revoked => 401,
+            | Self::Revoked
+            | Self::Ticket
+            | Self::TicketExpired
+            | Self::TicketOrigin
+            | Self::TicketUsed => 401,
+            Self::TicketsFull => 503,
             Self::CookieWithoutOrigin
             | Self::OtherUser
+            | Self::Insecure
             | Self::Forbidden
             | Self::Origin
             | Self::Host => 403,
@@ -140,13 +177,15 @@ impl Refusal {
     pub fn response(self) -> Response {
         let (code, message) = (self.code(), self.message()); // plain words: nothing to escape
         let body = format!("{{\"error\":\"{code}\",\"message\":\"{message}\"}}\n");
-        let response = Response::json(self.status(), body).header("Cache-Control", "no-store");
+        let response = Response::json(self.status(), body).because(code);
+        let response = response.header("Cache-Control", "no-store");
         match self {
             // RFC 6750 section 3.1: no error code for who has shown no token at all.
             Self::Missing => response.header("WWW-Authenticate", "Bearer realm=\"throng\""),
             Self::Forbidden => {
                 response.header("WWW-Authenticate", challenge("insufficient_scope", message))
             }
+            Self::TicketsFull => response.header("Retry-After", "1"),
             _ if self.status() == 401 => {
                 response.header("WWW-Authenticate", challenge("invalid_token", message))
             }

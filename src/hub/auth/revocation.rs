@@ -6,13 +6,20 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use serde::{Deserialize, Serialize};
+
 use super::Identity;
+use crate::hub::overload::Bound;
 
 /// The most entries.
 pub const REVOCATIONS_MAX: usize = 1 << 16;
 
+/// What the list takes at most: a name of 128 bytes, its times, and its place in two tables.
+pub const REVOCATIONS_BOUND: Bound =
+    Bound { bytes: 256 * REVOCATIONS_MAX as u64, words: "the list of revoked tokens" };
+
 /// One entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Revocation {
     /// The token of this name (`jti`).
     Token {
@@ -42,7 +49,49 @@ pub enum Revoked<'a> {
     User(&'a str),
 }
 
+/// The same, in memory of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RevokedName {
+    /// The token of this name (`jti`).
+    Token(Box<str>),
+    /// The tokens of this user.
+    User(Box<str>),
+}
+
+impl RevokedName {
+    /// The name.
+    pub fn of(&self) -> Revoked<'_> {
+        match self {
+            Self::Token(id) => Revoked::Token(id),
+            Self::User(sub) => Revoked::User(sub),
+        }
+    }
+}
+
 impl Revocation {
+    /// By which it is found.
+    pub fn name(&self) -> Revoked<'_> {
+        match self {
+            Self::Token { id, .. } => Revoked::Token(id),
+            Self::User { sub, .. } => Revoked::User(sub),
+        }
+    }
+
+    /// The same, in memory of its own.
+    pub fn owned_name(&self) -> RevokedName {
+        match self {
+            Self::Token { id, .. } => RevokedName::Token(id.clone()),
+            Self::User { sub, .. } => RevokedName::User(sub.clone()),
+        }
+    }
+
+    /// When its tokens end by themselves, in seconds since 1970.
+    pub const fn ends_s(&self) -> Option<u64> {
+        match self {
+            Self::Token { ends_s, .. } | Self::User { ends_s, .. } => *ends_s,
+        }
+    }
+
     /// Whether somebody who is connected has to go.
     pub fn hits(&self, identity: &Identity) -> bool {
         match self {

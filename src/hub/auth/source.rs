@@ -14,6 +14,9 @@ use super::Refusal;
 /// The parameter of the query, and the cookie.
 const NAME: &str = "token";
 
+/// The parameter of the query that is a ticket.
+const TICKET_NAME: &str = "ticket";
+
 /// What stands before a token in the list of subprotocols.
 const SUBPROTOCOL_PREFIX: &str = "bearer.";
 
@@ -97,11 +100,7 @@ pub fn token_of<'a>(
                 let prefix = SUBPROTOCOL_PREFIX.as_bytes();
                 only(offered.filter_map(|it| it.strip_prefix(prefix).map(text)))?
             }
-            Source::Query => {
-                let query = head.query().unwrap_or("").as_bytes();
-                let pairs = form_urlencoded::parse(query).filter(|(key, _)| key == NAME);
-                only(pairs.map(|(_, value)| Ok(value)))?
-            }
+            Source::Query => only(parameters(head, NAME))?,
             Source::Cookie => only(cookies(head))?,
         };
         match token {
@@ -111,6 +110,25 @@ pub fn token_of<'a>(
         }
     }
     Ok(None)
+}
+
+/// The ticket of a request: `?ticket=TICKET`. It goes before all tokens.
+///
+/// # Errors
+///
+/// [`Refusal::Repeated`] where there are two.
+pub fn ticket_of<'a>(head: &Request<'a>) -> Result<Option<Token<'a>>, Refusal> {
+    Ok(only(parameters(head, TICKET_NAME))?.map(Token))
+}
+
+/// The values of a parameter of the query.
+fn parameters<'a>(
+    head: &Request<'a>,
+    name: &'static str,
+) -> impl Iterator<Item = Result<Cow<'a, str>, Refusal>> {
+    let query = head.query().unwrap_or("").as_bytes();
+    let pairs = form_urlencoded::parse(query).filter(move |(key, _)| key == name);
+    pairs.map(|(_, value)| Ok(value))
 }
 
 /// The one element, where there is one.
@@ -141,7 +159,7 @@ fn cookies<'a>(head: &Request<'a>) -> impl Iterator<Item = Result<Cow<'a, str>, 
     })
 }
 
-/// A target for the log: with `***` in place of each token.
+/// A target for the log: with `***` in place of each token and session.
 ///
 /// ```
 /// use throng::hub::auth::redact_target;
@@ -157,7 +175,8 @@ pub fn redact_target(target: &str) -> Cow<'_, str> {
         }
         // The key as the reader understands it: `%74oken` is `token` too.
         let is_secret = form_urlencoded::parse(pair.as_bytes()).any(|(key, _)| {
-            ["token", "access_token"].iter().any(|it| key.eq_ignore_ascii_case(it))
+            let secrets = [NAME, TICKET_NAME, "access_token", "session"];
+            secrets.iter().any(|it| key.eq_ignore_ascii_case(it))
         });
         match pair.split_once('=') {
             Some((key, _)) if is_secret => out.extend([key, "=", REDACTED]),

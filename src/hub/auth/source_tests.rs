@@ -85,6 +85,8 @@ fn no_token_is_left_in_a_target() {
         ("/ws?%74%6Fken=SECRET", "/ws?%74%6Fken=***"),
         ("/ws?TOKEN=SECRET=SECRET", "/ws?TOKEN=***"),
         ("/ws?access_token=SECRET", "/ws?access_token=***"),
+        ("/ws?x=1&ticket=SECRET.SECRET", "/ws?x=1&ticket=***"),
+        ("/ws?Ticke%74=SECRET", "/ws?Ticke%74=***"),
         ("/ws?token", "/ws?token"),
         ("/ws?&&token=SECRET&", "/ws?&&token=***&"),
         ("/ws?tokens=kept", "/ws?tokens=kept"),

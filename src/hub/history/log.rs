@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::{Epoch, Keep, Kept, Page, PageMax, Position, Since, Span};
 use crate::hub::frames::Frames;
+use crate::hub::handover::RoomImage;
 use crate::hub::wire::Wire;
 
 const NONE: u32 = u32::MAX;
@@ -47,12 +48,37 @@ pub(in crate::hub) struct Logs {
     last: u32,
     bytes: usize,
     bytes_max: usize,
+    /// Whether what is here is a part of what a store has, of every room.
+    is_part: bool,
 }
 
 impl Logs {
     pub(in crate::hub) fn new(bytes_max: usize) -> Self {
         let (logs, by_name) = (Slab::new(), HashMap::new());
-        Self { logs, by_name, first: NONE, last: NONE, bytes: 0, bytes_max }
+        let (first, last, bytes, is_part) = (NONE, NONE, 0, false);
+        Self { logs, by_name, first, last, bytes, bytes_max, is_part }
+    }
+
+    /// From now on all rooms are kept elsewhere, and here only as far as there is room.
+    pub(in crate::hub) const fn be_part(&mut self) {
+        self.is_part = true;
+    }
+
+    /// Lets go of what is kept of a room.
+    pub(in crate::hub) fn drop_room(&mut self, room: &str) {
+        if let Some(number) = self.by_name.get(room) {
+            self.forget(*number);
+        }
+    }
+
+    /// How many rooms have a log.
+    pub(in crate::hub) fn len(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// What all of it takes.
+    pub(in crate::hub) const fn bytes(&self) -> u64 {
+        self.bytes as u64
     }
 
     /// How far a room is, if it has a log.
@@ -102,11 +128,18 @@ impl Logs {
         self.keep(number, kept);
     }
 
+    /// The rooms of which there is no more than what is here, the one in which nothing was said
+    /// for longest first: for another process.
+    pub(in crate::hub) fn images(&self) -> impl Iterator<Item = RoomImage> {
+        let first = self.logs.get(self.first as usize);
+        let all = std::iter::successors(first, |log| self.logs.get(log.next as usize));
+        all.filter(|log| !log.keep.is_durable)
+            .map(|log| RoomImage::new(&log.name, log.position, log.messages.iter()))
+    }
+
     /// Takes what the store has of a room.
     pub(in crate::hub) fn load(&mut self, room: &Arc<str>, keep: &Keep, page: Page, now_ms: u64) {
-        if let Some(number) = self.by_name.get(room) {
-            self.forget(*number);
-        }
+        self.drop_room(room);
         let number = self.number(room, keep, || page.position.epoch, now_ms);
         let log = &mut self.logs[number as usize];
         log.position = page.position;
@@ -196,7 +229,7 @@ impl Logs {
                 return; // rules of different ages: what stands behind a long one waits for it
             }
             let number = self.first;
-            if is_kept(&log.name) && !log.keep.is_durable {
+            if is_kept(&log.name) && !self.is_part && !log.keep.is_durable {
                 self.expire(number, now_ms);
                 self.touch(number, now_ms);
             } else {
@@ -274,7 +307,7 @@ impl Logs {
                 self.forget(self.first);
             } else if let Some(gone) = self.logs[number as usize].messages.pop_front() {
                 let log = &mut self.logs[number as usize];
-                log.has_older = log.keep.is_durable;
+                log.has_older = self.is_part || log.keep.is_durable;
                 self.bytes -= gone.bytes();
             } else {
                 return;

@@ -18,11 +18,14 @@
 
 mod keeper;
 mod log;
+#[cfg(feature = "cli")]
+mod outbox;
 mod place;
 mod rules;
 #[cfg(feature = "cli")]
 mod sqlite;
 mod store;
+mod unsent;
 mod writer;
 
 pub use keeper::{Keeper, KeeperLimits, KeeperStats};
@@ -30,8 +33,10 @@ pub use place::{Epoch, Position, Span};
 pub use rules::{History, Keep, Rule};
 #[cfg(feature = "cli")]
 pub use sqlite::SqliteStore;
-pub use store::{Entry, Row, Rows, Store, StoreError};
+pub use store::{Entry, EntryId, Placed, Row, Rows, Store, StoreError, Taken, Write, Written};
+pub use writer::Writer;
 
-pub(super) use keeper::{Done, Op, Reading, What};
+pub(super) use keeper::{Done, MAIL_PAUSE, Op, Outbox, Reading, Share, Shared, Waiting, What};
 pub(super) use log::Logs;
 pub(super) use place::{Kept, Page, PageMax, Since};
+pub(super) use unsent::Unsent;

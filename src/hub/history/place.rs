@@ -7,7 +7,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
+use crate::hub::delivery::Delivery;
+use crate::hub::wire::Wire;
 use crate::net::SharedFrame;
 
 /// What a message takes in memory beside its bytes: its place, and what is allocated for it.
@@ -27,7 +30,7 @@ pub struct Position {
 }
 
 /// A piece of a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Span {
     /// The last messages.
     Newest,
@@ -65,7 +68,7 @@ pub(in crate::hub) struct Page {
 }
 
 /// How much goes into one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::hub) struct PageMax {
     pub(in crate::hub) messages: usize,
     pub(in crate::hub) bytes: usize,
@@ -87,6 +90,14 @@ impl Since {
     }
 }
 
+impl Page {
+    /// Of a room that keeps nothing.
+    pub(in crate::hub) const fn nothing() -> Self {
+        let position = Position { epoch: Epoch(0), offset: 0 };
+        Self { position, messages: Vec::new(), has_more: false }
+    }
+}
+
 impl PageMax {
     /// How many of these fit: the first always does.
     pub(in crate::hub) fn fitting<'a>(self, messages: impl Iterator<Item = &'a Kept>) -> usize {
@@ -102,7 +113,29 @@ impl PageMax {
     }
 }
 
+impl Page {
+    /// What it takes in memory.
+    pub(in crate::hub) fn bytes(&self) -> usize {
+        self.messages.iter().map(Kept::bytes).sum()
+    }
+}
+
 impl Kept {
+    /// A message, as it is delivered; `buffer` is written over.
+    pub(in crate::hub) fn new(
+        buffer: &mut Vec<u8>,
+        room: &str,
+        offset: u64,
+        content: &RawValue,
+        sender: &str,
+        timestamp: u64,
+    ) -> Self {
+        let (room, place) = (Some(room), Some(offset));
+        let delivery = Delivery::Text { room, offset: place, content, sender, timestamp };
+        let frame = Wire::Json.frame(delivery.encode(buffer));
+        Self { offset, timestamp, frame }
+    }
+
     /// What it takes in memory.
     pub(in crate::hub) fn bytes(&self) -> usize {
         self.frame.bytes().len() + OVERHEAD_BYTES

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::hub::auth::Pattern;
+use crate::hub::overload::Bound;
 
 /// What is kept of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,13 @@ impl History {
     /// No room keeps anything.
     pub fn nothing() -> Self {
         Self { otherwise: Keep::NOTHING, ..Self::default() }
+    }
+
+    /// What all histories take at most.
+    pub fn bound(&self) -> Bound {
+        let has_any = self.otherwise.has_history() || !self.rules.is_empty();
+        let bytes = if has_any { self.bytes_max as u64 } else { 0 };
+        Bound { bytes, words: "histories of rooms" }
     }
 
     /// What is kept of a room.

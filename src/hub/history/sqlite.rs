@@ -11,7 +11,12 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
-use super::{Entry, Epoch, Position, Row, Rows, Span, Store, StoreError};
+use super::outbox::{Line, Outbox};
+use super::{
+    Entry, EntryId, Epoch, Placed, Position, Row, Rows, Span, Store, StoreError, Taken, Write,
+    Written,
+};
+use crate::hub::sink::Held;
 
 /// How long somebody else's lock is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -26,7 +31,8 @@ const SWEEP_ROOMS: u32 = 64;
 const PROBE_BYTES: u32 = 32 << 10;
 
 /// Each brings the schema one version further; `user_version` counts them.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 3] = [
+    "
     -- One line: the epoch of every room, made with the file.
     CREATE TABLE history (epoch INTEGER NOT NULL);
     INSERT INTO history VALUES (random());
@@ -42,18 +48,37 @@ const MIGRATIONS: [&str; 1] = ["
     ) STRICT;
     CREATE UNIQUE INDEX messages_by_offset ON messages (room, offset);
     CREATE TABLE probe (bytes BLOB NOT NULL);
-"];
+",
+    // message_id: by which its sender's message is known where it comes again.
+    "
+    ALTER TABLE messages ADD COLUMN message_id TEXT;
+    CREATE INDEX messages_by_id ON messages (room, message_id) WHERE message_id IS NOT NULL;
+",
+    // What is yet to be handed to another service. kind: 1 join, 2 leave, 3 message. is_firm: the
+    // message of a durable room. seq is never used again.
+    "
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, is_firm INTEGER NOT NULL,
+        bytes INTEGER NOT NULL, timestamp INTEGER NOT NULL, epoch INTEGER, offset INTEGER,
+        room TEXT NOT NULL, sender TEXT NOT NULL, content TEXT
+    ) STRICT;
+    CREATE INDEX outbox_loose ON outbox (seq) WHERE is_firm = 0;
+",
+];
 
 /// A store in one SQLite file, which it makes when it is not there. Needs the feature `cli`.
 ///
 /// ```
-/// use throng::hub::history::{Entry, Keep, Span, SqliteStore, Store};
+/// use throng::hub::history::{Entry, Keep, Span, SqliteStore, Store, Write};
+/// use throng::hub::sink::Held;
 ///
 /// let file = std::env::temp_dir().join(format!("throng-doc-{}.db", std::process::id()));
 /// let mut store = SqliteStore::open(&file)?;
 /// let keep = Keep::default();
-/// let entry = Entry { room: "a", sender: "ann", content: "1", timestamp: 7, keep: &keep };
-/// assert_eq!(store.append(&[entry])?[0].offset, 1);
+/// let (room, sender, content, timestamp, id) = ("a", "ann", "1", 7, None);
+/// let entry = Entry { room, sender, content, timestamp, id, keep: &keep, is_noted: false };
+/// let written = store.append(&[Write::Message(entry)], Held::default())?;
+/// assert_eq!(written.places[0].map(|place| place.position.offset), Some(1));
 /// assert_eq!(store.read("a", Span::Newest, 10, 1000, 0)?.rows.len(), 1);
 /// # drop(store);
 /// # std::fs::remove_file(&file).unwrap();
@@ -67,6 +92,17 @@ pub struct SqliteStore {
     rooms: HashMap<Box<str>, Room>,
     /// Up to which room, by its number, the last sweep has come.
     swept: i64,
+    outbox: Outbox,
+}
+
+/// What is written in one transaction.
+struct Round<'a, 'b> {
+    transaction: &'a Transaction<'a>,
+    rooms: &'a HashMap<Box<str>, Room>,
+    outbox: &'a mut Outbox,
+    epoch: Epoch,
+    /// The rooms with new messages, and the last of each.
+    written: HashMap<&'b str, (Room, &'b Entry<'b>)>,
 }
 
 /// A room as the file has it.
@@ -131,9 +167,10 @@ impl SqliteStore {
         transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
         let epoch: i64 =
             transaction.query_row("SELECT epoch FROM history", [], |row| row.get(0))?;
+        let outbox = Outbox::open(&transaction)?;
         transaction.commit()?;
         let epoch = Epoch(epoch.cast_unsigned());
-        Ok(Self { connection, epoch, rooms: HashMap::new(), swept: 0 })
+        Ok(Self { connection, epoch, rooms: HashMap::new(), swept: 0, outbox })
     }
 
     /// To write from the start: a lock that is taken half way is refused at once.
@@ -142,34 +179,75 @@ impl SqliteStore {
     }
 }
 
+impl<'b> Round<'_, 'b> {
+    /// Writes a message, if it is not there; `None` where the outbox has no room for it.
+    fn place(
+        &mut self,
+        entry: &'b Entry<'b>,
+        outbox_max: Held,
+    ) -> rusqlite::Result<Option<Placed>> {
+        let known = self.written.get(entry.room).map(|(room, _)| *room);
+        let mut room = match known.or_else(|| self.rooms.get(entry.room).copied()) {
+            Some(room) => room,
+            None => open_room(self.transaction, entry.room)?,
+        };
+        if let Some(id) = entry.id
+            && let Some(offset) = find_message(self.transaction, room, entry.sender, id)?
+        {
+            let position = Position { epoch: self.epoch, offset };
+            return Ok(Some(Placed { position, is_repeat: true }));
+        }
+        let line = entry.is_noted.then(|| Line::of_entry(entry));
+        if line.as_ref().is_some_and(|line| !self.outbox.has_room(line, outbox_max)) {
+            return Ok(None);
+        }
+        room.offset += 1;
+        insert(self.transaction, room, entry)?;
+        self.written.insert(entry.room, (room, entry));
+        let position = Position { epoch: self.epoch, offset: room.offset };
+        if let Some(line) = line {
+            self.outbox.insert(self.transaction, &line.at(position))?;
+        }
+        Ok(Some(Placed { position, is_repeat: false }))
+    }
+
+    /// Takes note of how far the rooms are, and drops what they do not keep any more.
+    fn trim(&self) -> rusqlite::Result<()> {
+        for (room, last) in self.written.values() {
+            let mut update = self
+                .transaction
+                .prepare_cached("UPDATE rooms SET last_offset = ?2 WHERE id = ?1")?;
+            update.execute(params![room.id, room.offset.cast_signed()])?;
+            let gone = room.offset.saturating_sub(last.keep.messages_max as u64);
+            let mut trim = self
+                .transaction
+                .prepare_cached("DELETE FROM messages WHERE room = ?1 AND offset <= ?2")?;
+            trim.execute(params![room.id, gone.cast_signed()])?;
+        }
+        Ok(())
+    }
+}
+
 impl Store for SqliteStore {
-    fn append(&mut self, batch: &[Entry<'_>]) -> Result<Vec<Position>, StoreError> {
+    fn append(&mut self, batch: &[Write<'_>], outbox_max: Held) -> Result<Written, StoreError> {
         if self.rooms.len() > ROOMS_KNOWN_MAX {
             self.rooms.clear();
         }
         let transaction = Self::begin(&mut self.connection)?;
-        let mut written: HashMap<&str, (Room, &Entry<'_>)> = HashMap::new();
-        let mut positions = Vec::with_capacity(batch.len());
-        for entry in batch {
-            let known = written.get(entry.room).map(|(room, _)| *room);
-            let mut room = match known.or_else(|| self.rooms.get(entry.room).copied()) {
-                Some(room) => room,
-                None => open_room(&transaction, entry.room)?,
-            };
-            room.offset += 1;
-            insert(&transaction, room, entry)?;
-            written.insert(entry.room, (room, entry));
-            positions.push(Position { epoch: self.epoch, offset: room.offset });
+        self.outbox.forget_handed(&transaction)?;
+        let (rooms, outbox) = (&self.rooms, &mut self.outbox);
+        let (epoch, written) = (self.epoch, HashMap::new());
+        let mut round = Round { transaction: &transaction, rooms, outbox, epoch, written };
+        let mut places = Vec::with_capacity(batch.len());
+        for write in batch {
+            match write {
+                Write::Message(entry) => places.push(round.place(entry, outbox_max)?),
+                Write::Event(event) => round.outbox.insert(&transaction, &Line::of(event))?,
+            }
         }
-        for (room, last) in written.values() {
-            let mut update =
-                transaction.prepare_cached("UPDATE rooms SET last_offset = ?2 WHERE id = ?1")?;
-            update.execute(params![room.id, room.offset.cast_signed()])?;
-            let gone = room.offset.saturating_sub(last.keep.messages_max as u64);
-            let mut trim = transaction
-                .prepare_cached("DELETE FROM messages WHERE room = ?1 AND offset <= ?2")?;
-            trim.execute(params![room.id, gone.cast_signed()])?;
-        }
+        round.trim()?;
+        let written = round.written;
+        let dropped = self.outbox.trim(&transaction, outbox_max)?;
         transaction.commit()?;
         for (name, (room, _)) in written {
             match self.rooms.get_mut(name) {
@@ -177,7 +255,7 @@ impl Store for SqliteStore {
                 None => drop(self.rooms.insert(name.into(), room)),
             }
         }
-        Ok(positions)
+        Ok(Written { places, dropped })
     }
 
     fn read(
@@ -221,8 +299,23 @@ impl Store for SqliteStore {
         Ok(Rows { position, rows, has_more })
     }
 
+    fn take(
+        &mut self,
+        after: u64,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<Taken, StoreError> {
+        let events = self.outbox.read(&self.connection, after, events_max, bytes_max)?;
+        Ok(Taken { epoch: self.epoch, events })
+    }
+
+    fn held(&self) -> Held {
+        self.outbox.held()
+    }
+
     fn sweep(&mut self, oldest_ms: &dyn Fn(&str) -> u64) -> Result<(), StoreError> {
         let transaction = Self::begin(&mut self.connection)?;
+        self.outbox.forget_handed(&transaction)?;
         let mut rooms: Vec<(i64, String)> = Vec::new();
         {
             let mut statement = transaction
@@ -257,7 +350,7 @@ impl Store for SqliteStore {
 }
 
 /// SQLite's whole numbers have a sign.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -280,13 +373,32 @@ fn open_room(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<Room
     Ok(Room { id: statement.insert([name])?, offset: 0 })
 }
 
+/// The offset of a message that is there already.
+fn find_message(
+    transaction: &Transaction<'_>,
+    room: Room,
+    sender: &str,
+    id: EntryId<'_>,
+) -> rusqlite::Result<Option<u64>> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT offset FROM messages
+         WHERE room = ?1 AND message_id = ?2 AND sender = ?3 AND timestamp > ?4",
+    )?;
+    let oldest_ms = signed(id.oldest_ms);
+    let offset = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let found = statement.query_row(params![room.id, id.text, sender, oldest_ms], offset);
+    Ok(found.optional()?.map(i64::cast_unsigned))
+}
+
 fn insert(transaction: &Transaction<'_>, room: Room, entry: &Entry<'_>) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO messages (room, offset, sender, content, timestamp)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO messages (room, offset, sender, content, timestamp, message_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let (offset, timestamp) = (room.offset.cast_signed(), signed(entry.timestamp));
-    statement.execute(params![room.id, offset, entry.sender, entry.content, timestamp])?;
+    let Entry { sender, content, id, .. } = entry;
+    let id = id.map(|id| id.text);
+    statement.execute(params![room.id, offset, sender, content, timestamp, id])?;
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::bucket::{Bucket, Rate};
 use super::table::{Slot, Table};
 
@@ -21,7 +23,7 @@ use super::table::{Slot, Table};
 /// assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:1"));
 /// assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Network {
     V4(u32),
     V6(u64),
@@ -65,6 +67,11 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    /// What so many take at most.
+    pub(super) const fn bytes_max(addresses_max: usize) -> u64 {
+        Table::<Network, Counters>::bytes_max(addresses_max)
+    }
+
     pub(super) fn new(addresses_max: usize) -> Self {
         Self { table: Table::new(addresses_max), uncounted: AtomicU64::new(0) }
     }

@@ -7,6 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+/// How long what was taken elsewhere can hold others up after the burst is gone, in nanoseconds.
+const OWED_NS_MAX: u64 = 10_000_000_000;
+
 /// So much in a time, and so much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -75,6 +78,17 @@ impl Bucket {
     pub fn take(&mut self, now: Duration, cost: u64, rate: &Rate) -> Result<(), Duration> {
         *self = self.after(now, cost, rate)?;
         Ok(())
+    }
+
+    /// Takes `cost` out that nobody has asked for, whether it is there or not: it was taken
+    /// elsewhere. What is owed then has to come in first, of which at most ten seconds' worth is
+    /// remembered.
+    pub fn owe(&mut self, now: Duration, cost: u64, rate: &Rate) {
+        let now_ns = nanoseconds(now);
+        let full_at_ns = self.full_at_ns.max(now_ns);
+        let latest_ns = now_ns.saturating_add(rate.filling_ns).saturating_add(OWED_NS_MAX);
+        let after_ns = full_at_ns.saturating_add(rate.ns(cost));
+        self.full_at_ns = after_ns.min(latest_ns).max(full_at_ns);
     }
 
     /// The bucket as it is after `cost` was taken out.
@@ -187,6 +201,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_elsewhere_is_owed_and_not_for_ever() {
+        let rate = Rate::per_second(10, 20);
+        let mut bucket = Bucket::default();
+        bucket.owe(ms(0), 15, &rate);
+        assert_eq!(bucket.take(ms(0), 5, &rate), Ok(()));
+        bucket.owe(ms(0), 10, &rate);
+        assert_eq!(bucket.take(ms(0), 1, &rate), Err(ms(1_100)));
+        bucket.owe(ms(0), 1 << 40, &rate);
+        assert_eq!(bucket.take(ms(0), 1, &rate), Err(ms(10_100)));
+        // One message that was more than the burst is paid for as before.
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(ms(0), 1_000, &rate), Ok(()));
+        bucket.owe(ms(0), 1, &rate);
+        assert_eq!(bucket.take(ms(0), 1, &rate), Err(ms(98_100)));
+    }
+
+    #[test]
     fn no_number_overflows() {
         for rate in [Rate::per_second(u32::MAX, u32::MAX), Rate::per_second(1, u32::MAX)] {
             let mut bucket = Bucket::default();
@@ -194,6 +225,7 @@ mod tests {
             let mut bucket = Bucket::default();
             assert_eq!(bucket.take(ms(0), u64::MAX, &rate), Ok(()));
             assert!(bucket.take(ms(1), 1, &rate).is_err());
+            bucket.owe(Duration::MAX, u64::MAX, &rate);
         }
     }
 

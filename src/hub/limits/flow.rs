@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::bucket::{Bucket, Rate};
 use super::table::{Slot, Table};
+use crate::hub::overload::Bound;
 
 /// What one connection may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,8 @@ impl Slot for Room {
     }
 }
 
-/// What has been sent to each room of late, over all loops.
+/// What has been sent to each room of late, over all loops; and over all nodes, as far as their
+/// messages have come here.
 #[derive(Debug)]
 pub struct RoomFlows {
     limits: RoomLimits,
@@ -118,6 +120,13 @@ impl RoomFlows {
     pub fn new(limits: RoomLimits) -> Self {
         let rooms = Table::new(limits.rooms_max);
         Self { limits, rooms }
+    }
+
+    /// What is kept of rooms at most: their names have 128 bytes.
+    pub const fn bound(&self) -> Bound {
+        let (rooms, name) = (self.limits.rooms_max, 128);
+        let bytes = Table::<String, Room>::bytes_max(rooms) + (rooms * name) as u64;
+        Bound { bytes, words: "the table of rooms that have a rate" }
     }
 
     /// Whether a message of `len` bytes may go to a room.
@@ -134,6 +143,16 @@ impl RoomFlows {
             take_both(&mut room.messages, &mut room.bytes, now, len, messages, bytes)
         });
         taken.unwrap_or(Ok(())).map_err(whole_ms)
+    }
+
+    /// A message of `len` bytes has come to a room at another node, which let it in. What is said
+    /// here has to wait for it.
+    pub fn count(&self, room: &str, now: Duration, len: usize) {
+        let (messages, bytes) = (self.limits.messages.as_ref(), self.limits.bytes.as_ref());
+        self.rooms.with(room, now, |room| {
+            messages.inspect(|rate| room.messages.owe(now, 1, rate));
+            bytes.inspect(|rate| room.bytes.owe(now, len as u64, rate));
+        });
     }
 }
 
@@ -242,8 +261,13 @@ mod tests {
         assert_eq!(rooms.take("a", ms(0), 1), Err(100));
         assert_eq!(rooms.take("b", ms(0), 1), Ok(()));
         assert_eq!(rooms.take("a", ms(100), 1), Ok(()));
+        // What others have let in is waited for.
+        rooms.count("a", ms(400), 1);
+        assert_eq!(rooms.take("a", ms(400), 1), Ok(()));
+        rooms.count("a", ms(400), 1);
+        assert_eq!(rooms.take("a", ms(400), 1), Err(200));
         for n in 0..10_000 {
-            assert_eq!(rooms.take(&format!("room{n}"), ms(200), 1), Ok(()));
+            assert_eq!(rooms.take(&format!("room{n}"), ms(500), 1), Ok(()));
         }
         assert!(rooms.rooms.len() <= 112);
     }

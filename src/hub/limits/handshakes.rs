@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::addresses::{Addresses, Met, Network};
 use super::bucket::{Rate, SharedBucket};
 use super::users::Users;
 use crate::http::Response;
+use crate::hub::overload::Bound;
 
 /// When to come back where it depends on others' leaving.
 const ROOM_AFTER: Duration = Duration::from_secs(5);
@@ -45,6 +48,14 @@ impl Default for HandshakeLimits {
             rate_per_address: Some(Rate::per_second(10_000, 1 << 16)),
             addresses_max: 1 << 16,
         }
+    }
+}
+
+impl HandshakeLimits {
+    /// What the table of addresses takes at most; users are counted with their connections.
+    pub const fn bound(&self) -> Bound {
+        let bytes = Addresses::bytes_max(self.addresses_max);
+        Bound { bytes, words: "the table of addresses" }
     }
 }
 
@@ -122,7 +133,7 @@ impl Refusal {
         let body = format!(
             r#"{{"error":"{error}","limit":"{name}","message":"{message}","retry_after_ms":{ms}}}"#
         );
-        let response = Response::json(status, format!("{body}\n"));
+        let response = Response::json(status, format!("{body}\n")).because(name);
         response.header("Retry-After", seconds.to_string()).header("Cache-Control", "no-store")
     }
 }
@@ -216,9 +227,32 @@ impl Gate {
         Ok(place)
     }
 
+    /// Counts a connection that was let in by another process, whatever the limits are.
+    pub(in crate::hub) fn readmit(self: &Arc<Self>, origin: &Origin, now: Duration) -> Place {
+        let Counters { connections, addresses, users, .. } = &*self.counters;
+        connections.fetch_add(1, Relaxed);
+        let is_counted = |network: &Network| {
+            addresses.enter(*network, now, None, u32::MAX).is_ok_and(|is_counted| is_counted)
+        };
+        let network = origin.network.filter(is_counted);
+        let user = origin.user.as_deref().map(Arc::from);
+        let user = user.filter(|user| users.enter(user, u32::MAX));
+        Place { gate: Arc::clone(self), network, user }
+    }
+
     fn refuse(&self, limit: Limit, retry_after: Duration) -> Refusal {
         self.counters.refusals[limit as usize].fetch_add(1, Relaxed);
         Refusal { limit, retry_after }
+    }
+
+    /// Connections of a user have come on other nodes, or have ended there.
+    pub(in crate::hub) fn count_user_elsewhere(&self, user: &Arc<str>, change: i64) {
+        self.counters.users.count_elsewhere(user, change);
+    }
+
+    /// How many more or less connections users have here since this was asked last.
+    pub(in crate::hub) fn take_user_changes(&self) -> Vec<(Arc<str>, i64)> {
+        self.counters.users.take_changes()
     }
 
     /// How many connections there are, over all loops.
@@ -253,18 +287,40 @@ pub struct Place {
 
 const _: () = assert!(size_of::<Place>() <= 40);
 
+/// Where a connection is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::hub) struct Origin {
+    network: Option<Network>,
+    user: Option<Box<str>>,
+}
+
 impl Place {
+    /// Where it is counted.
+    pub(in crate::hub) fn origin(&self) -> Origin {
+        Origin { network: self.network, user: self.user.as_deref().map(Into::into) }
+    }
+
     /// Counts the connection for a user too, once it is certain who that is. A second user takes
     /// the place of the first.
     ///
     /// # Errors
     /// The user has too many connections. The place is held until it is dropped.
     pub fn take_user(&mut self, user: &Arc<str>) -> Result<(), Refusal> {
+        self.take_user_of(user, None)
+    }
+
+    /// The same, where the user's token may say how many connections there may be: in place of what
+    /// holds for others.
+    ///
+    /// # Errors
+    /// As [`take_user`](Self::take_user).
+    pub fn take_user_of(&mut self, user: &Arc<str>, max: Option<u32>) -> Result<(), Refusal> {
         if self.user.as_ref() == Some(user) {
             return Ok(());
         }
         let gate = &self.gate;
-        if !gate.counters.users.enter(user, gate.limits.connections_per_user_max) {
+        let max = max.unwrap_or(gate.limits.connections_per_user_max);
+        if !gate.counters.users.enter(user, max) {
             return Err(gate.refuse(Limit::ConnectionsPerUser, ROOM_AFTER));
         }
         if let Some(before) = self.user.replace(Arc::clone(user)) {

@@ -19,4 +19,5 @@ mod users;
 pub use addresses::Network;
 pub use bucket::{Bucket, Rate, SharedBucket};
 pub use flow::{Flow, FlowLimits, RoomFlows, RoomLimits, Ruling};
+pub(super) use handshakes::Origin;
 pub use handshakes::{Gate, HandshakeLimits, Limit, Place, Refusal};

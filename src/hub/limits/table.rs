@@ -38,6 +38,12 @@ pub(super) struct Table<K, V> {
 }
 
 impl<K: Eq + Hash, V: Slot> Table<K, V> {
+    /// What a table of so many takes at most, beside what its keys own.
+    pub(super) const fn bytes_max(entries_max: usize) -> u64 {
+        let sets = entries_max.div_ceil(WAYS) + 1;
+        (sets * (size_of::<Mutex<Set<K, V>>>() + WAYS * size_of::<Entry<K, V>>())) as u64
+    }
+
     /// A table of at most `entries_max` entries, or a few more: sets are whole. It takes no memory
     /// for an entry that it never had.
     pub(super) fn new(entries_max: usize) -> Self {

@@ -6,13 +6,17 @@
 use std::fmt::{self, Write};
 
 use crate::extension::Mode;
+use crate::hub::outbox::LATE_BYTES_MAX;
+use crate::hub::recovery::{ANSWERS_BYTES_MAX, PAGE_BYTES_MAX};
+use crate::hub::waiting::HELD_BYTES_OF_ALL_MAX;
 use crate::net;
 
 /// The program, its threads and what it serves.
 const PROGRAM_BYTES: u64 = 16 << 20;
 
-/// The tables of the engine, and a member of the hub with a long name that is in no room.
-const CONNECTION_BYTES: u64 = 128 + 512;
+/// The tables of the engine, a member of the hub with a long name that is in no room, and who it
+/// comes from.
+const CONNECTION_BYTES: u64 = 128 + 512 + 448;
 
 /// A room of one member, with a long name.
 const ROOM_BYTES: u64 = 448;
@@ -37,10 +41,26 @@ const COMPRESSION_BYTES: u64 = 3 << 20;
 const BACKLOG_FACTOR: u64 = 9;
 const BACKLOG_DIVISOR: u64 = 4;
 
-const ADVICE: &str = "lower a limit, such as --max-connections, --max-message or --max-rooms";
+/// What members say that wait for another loop or the store, of one loop.
+const HELD_BYTES: u64 = HELD_BYTES_OF_ALL_MAX as u64;
+
+/// What the answers take that go from one loop to another, and one more.
+const ANSWERS_BYTES: u64 = (ANSWERS_BYTES_MAX + PAGE_BYTES_MAX) as u64;
+
+const ADVICE: &str =
+    "lower a limit, such as --max-connections, --max-message, --max-rooms or --history-bytes";
 
 /// As much as a mailbox has at least, in pieces.
 const MAIL_MIN: usize = 64;
+
+/// Something that has a bound of its own, whatever the limits of the engine are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// What it takes at worst, on all loops together.
+    pub bytes: u64,
+    /// What it is.
+    pub words: &'static str,
+}
 
 /// What is laid down for a server.
 #[derive(Clone, Debug)]
@@ -55,6 +75,8 @@ pub struct Server<'a> {
     pub takes_tokens: bool,
     /// Whether connections may be TLS.
     pub speaks_tls: bool,
+    /// What else is bounded: histories, what waits for the store, tables.
+    pub others: &'a [Bound],
 }
 
 /// A budget that all limits together keep to.
@@ -65,7 +87,9 @@ pub struct Server<'a> {
 ///
 /// let mut engine = Config { connections_max: 1_000, ..Config::default() };
 /// let (takes_tokens, speaks_tls) = (false, false);
-/// let server = Server { loops: 1, engine: &engine, rooms_max: 10, takes_tokens, speaks_tls };
+/// let others = &[];
+/// let server =
+///     Server { loops: 1, engine: &engine, rooms_max: 10, takes_tokens, speaks_tls, others };
 /// let budget = Budget::new(512 << 20, &server)?;
 /// budget.apply(&mut engine);
 /// assert!(engine.backlogs_bytes_max < 512 << 20);
@@ -191,7 +215,7 @@ fn fixed(server: &Server<'_>, mailbox_max: usize) -> Vec<Item> {
         let _ = words.write_fmt(args); // to a string
         Item { bytes, words: words.clone() }
     };
-    vec![
+    let mut items = vec![
         item(PROGRAM_BYTES, format_args!("the program")),
         item(
             a_loop.saturating_mul(loops),
@@ -202,7 +226,18 @@ fn fixed(server: &Server<'_>, mailbox_max: usize) -> Vec<Item> {
             format_args!("{connections} connections x {}: {with}", size(connection)),
         ),
         item(mail, format_args!("mail: {mailbox_max} pieces of {} a loop", size(piece))),
-    ]
+        item(
+            (HELD_BYTES + ANSWERS_BYTES).saturating_mul(loops),
+            format_args!("members that wait for an answer, and answers under way"),
+        ),
+    ];
+    if loops > 1 {
+        let late = (LATE_BYTES_MAX as u64).saturating_add(message).saturating_mul(loops);
+        items.push(item(late, format_args!("what loops that are behind have yet to hear")));
+    }
+    let others = server.others.iter().filter(|other| other.bytes > 0);
+    items.extend(others.map(|other| item(other.bytes, format_args!("{}", other.words))));
+    items
 }
 
 /// The largest piece of mail: what another loop, or the HTTP interface, publishes.
@@ -252,13 +287,14 @@ mod tests {
     }
 
     fn server(engine: &net::Config) -> Server<'_> {
-        Server { loops: 2, engine, rooms_max: 10, takes_tokens: true, speaks_tls: false }
+        let (takes_tokens, speaks_tls) = (true, false);
+        Server { loops: 2, engine, rooms_max: 10, takes_tokens, speaks_tls, others: &[] }
     }
 
     #[test]
     fn what_is_left_is_shared_out_and_all_of_it_fits() {
         let mut engine = engine();
-        for mib in [256, 300, 1_000, 50_000] {
+        for mib in [320, 400, 1_000, 50_000] {
             let budget = Budget::new(mib << 20, &server(&engine)).unwrap();
             let needed = budget.needed();
             assert!(needed <= mib << 20, "{mib}: {budget}");
@@ -275,7 +311,7 @@ mod tests {
     fn limits_that_do_not_fit_are_refused_with_the_arithmetic() {
         let engine = net::Config::default();
         let words = Budget::new(1 << 30, &server(&engine)).unwrap_err().to_string();
-        assert!(words.contains("2000000 connections x 17.0 KiB"), "{words}");
+        assert!(words.contains("2000000 connections x 17.4 KiB"), "{words}");
         assert!(words.contains("and the memory budget is 1.0 GiB"), "{words}");
         let mut large = self::engine();
         large.settings.message_bytes_max = u64::MAX;
@@ -283,5 +319,36 @@ mod tests {
         let small = net::Config { backlogs_bytes_max: 1 << 20, ..self::engine() };
         let words = Budget::new(1 << 30, &server(&small)).unwrap_err().to_string();
         assert!(words.contains("slow peers: 1.0 MiB owed a loop"), "{words}");
+    }
+
+    /// All that is listed is what all comes to, and what has a bound of its own is listed.
+    #[test]
+    fn the_arithmetic_adds_up() {
+        let engine = engine();
+        let others = [
+            Bound { bytes: 64 << 20, words: "histories" },
+            Bound { bytes: 20 << 20, words: "what waits for the store" },
+            Bound { bytes: 0, words: "what is off" },
+        ];
+        let with = Server { others: &others, ..server(&engine) };
+        let (budget, without) =
+            (Budget::new(1 << 30, &with), Budget::new(1 << 30, &server(&engine)));
+        let (budget, without) = (budget.unwrap(), without.unwrap());
+        let sum = |budget: &Budget| budget.items.iter().map(|item| item.bytes).sum::<u64>();
+        assert_eq!(sum(&budget), budget.needed());
+        let lines = budget.to_string();
+        for words in
+            ["64.0 MiB  histories", "20.0 MiB  what waits for the store", "34.0 MiB  members"]
+        {
+            assert!(lines.contains(words), "{words}: {lines}");
+        }
+        assert!(!lines.contains("what is off"), "{lines}");
+        let fixed = |budget: &Budget| {
+            let shared = ["slow peers", "messages and requests"];
+            let fixed = |item: &&Item| !shared.iter().any(|words| item.words.starts_with(words));
+            budget.items.iter().filter(fixed).map(|item| item.bytes).sum::<u64>()
+        };
+        assert_eq!(fixed(&budget), fixed(&without) + (84 << 20));
+        assert!(budget.backlogs_bytes_max < without.backlogs_bytes_max, "the rest is less");
     }
 }

@@ -17,9 +17,11 @@ pub(in crate::hub) fn families(guard: &Guard, stats: &Stats) -> [MetricFamily; 4
         .map(|source| gauge(&[("source", source.name())], pressure.0[source as usize] / 100.0));
     let sheds = Level::ALL[1..].iter();
     let sheds = sheds.map(|level| counter(&[("level", level.name())], guard.sheds(*level)));
-    let rooms: u64 = guard.reports().iter().map(|report| report.rooms_bytes).sum();
+    let reports = guard.reports();
+    let rooms = reports.iter().map(|report| report.rooms_bytes).sum();
+    let history = reports.iter().map(|report| report.history_bytes).sum::<u64>();
     let owners = Owner::ALL.map(|owner| (owner.name(), stats.memory[owner as usize]));
-    let owners = owners.into_iter().chain([("rooms", rooms)]);
+    let owners = owners.into_iter().chain([("rooms", rooms), ("history", history)]);
     let memory = owners.map(|(owner, bytes)| gauge(&[("owner", owner)], bytes as f64));
     [
         gauges(

@@ -38,6 +38,11 @@ pub struct LoopReport {
     pub memory_bytes: u64,
     /// What the rooms and members of the hub take of it, in bytes.
     pub rooms_bytes: u64,
+    /// What the histories take of it, in bytes.
+    pub history_bytes: u64,
+    /// What waits for the store of durable rooms, in per cent of its limit; the store is the same
+    /// for all loops.
+    pub store_percent: f64,
     /// Pieces of mail that wait.
     pub mail: usize,
 }

@@ -15,7 +15,7 @@ mod probe;
 mod rules;
 mod watch;
 
-pub use budget::{Budget, OverBudget, Server};
+pub use budget::{Bound, Budget, OverBudget, Server};
 pub use controller::Controller;
 pub(in crate::hub) use family::families;
 pub use guard::{Guard, LoopReport};

@@ -49,7 +49,7 @@ struct Thread {
     /// The number of its last report, and for how many readings that was the last.
     report: u64,
     silent: u32,
-    /// The processor time that it had used, in nanoseconds.
+    /// The processor time that it had used or waited for, in nanoseconds.
     used_ns: Option<u64>,
     /// Its part of a processor, in per cent, at the last readings.
     shares: VecDeque<f64>,
@@ -81,7 +81,8 @@ impl Probe {
             queue = queue
                 .max(percent(report.backlog_bytes, self.limits.backlogs_bytes))
                 .max(percent(report.partial_bytes, self.limits.partial_bytes))
-                .max(percent(report.mail as u64, self.limits.mail));
+                .max(percent(report.mail as u64, self.limits.mail))
+                .max(report.store_percent);
         }
         let held = reports.iter().map(|report| report.memory_bytes).sum();
         let memory = percent(held, self.limits.memory_bytes);
@@ -130,9 +131,12 @@ pub(in crate::hub) fn this_thread() -> Option<PathBuf> {
     fs::read_link("/proc/thread-self").ok().map(|link| Path::new("/proc").join(link))
 }
 
-/// The processor time of a thread (proc(5), schedstat).
+/// The processor time that a thread has used, and for how long it has waited for a processor
+/// (proc(5), schedstat): beside neighbours it may not get all that it needs.
 fn used_ns(thread: &Path) -> Option<u64> {
-    first_number(&fs::read_to_string(thread.join("schedstat")).ok()?)
+    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+    let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
+    Some(numbers.next()?.ok()?.saturating_add(numbers.next()?.ok()?))
 }
 
 fn resident_bytes() -> Option<u64> {
@@ -203,6 +207,8 @@ mod tests {
         let other = LoopReport { lag: ms(10), mail: 9, ..LoopReport::default() };
         let Pressure([memory, _, lag, queue, cpu]) = probe.read(ms(250), &[report, other]);
         assert_eq!((memory, lag, queue, cpu), (50.0, 90.0, 91.0, 0.0));
+        let store = LoopReport { store_percent: 96.0, ..LoopReport::default() };
+        assert_eq!(probe.read(ms(500), &[store]).highest(), (Source::Queue, 96.0));
     }
 
     #[test]

@@ -14,11 +14,12 @@ use super::probe::{Limits, Probe};
 /// How often the pressure is read.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// Reads the pressure from now on, on a thread of its own, until nobody else has the guard.
+/// Reads the pressure from now on, on a thread of its own, until nobody else has the guard. The
+/// level follows it where load is to be shed, and is [`Level::Normal`] where it is only to be seen.
 ///
 /// # Errors
 /// The system has no thread for it.
-pub fn watch(guard: &Arc<Guard>, limits: Limits) -> io::Result<()> {
+pub fn watch(guard: &Arc<Guard>, limits: Limits, sheds: bool) -> io::Result<()> {
     let guard = Arc::downgrade(guard);
     let run = move || {
         let (mut probe, mut controller) = (Probe::new(limits), Controller::default());
@@ -28,7 +29,7 @@ pub fn watch(guard: &Arc<Guard>, limits: Limits) -> io::Result<()> {
             let pressure = probe.read(now, &guard.reports());
             let before = controller.level();
             let (source, percent) = pressure.highest();
-            let level = controller.observe(now, percent);
+            let level = if sheds { controller.observe(now, percent) } else { Level::Normal };
             guard.set(level, pressure);
             say(before, level, source.name(), percent);
             drop(guard);

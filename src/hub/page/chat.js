@@ -467,6 +467,7 @@ const ERRORS = {
   too_big: 'This message is too big for this server.',
   rate_limited: 'That was too fast. Wait a moment, then send it again.',
   forbidden: 'You may not do that in this room.',
+  degraded: 'Only those on this part of the server have got it. Others may have missed it.',
   store_unavailable: 'The server cannot keep messages of this room right now. Try again later.',
 };
 
@@ -571,15 +572,17 @@ const REFUSED = {
   rate_limited: 'You have as many connections as you may. Close one, then try again.',
   forbidden_origin: 'This server does not take pages from this address.',
   forbidden_host: 'This server does not go by this address.',
+  insecure: 'Your token would cross the network in the clear. Open this page by https.',
 };
 const REFUSED_OTHERWISE = 'This server does not accept your token. Ask for a new link.';
 
 function endWords() {
-  if (link.code === 1008 && /^[a-z]+(_[a-z]+)+$/.test(link.reason)) {
-    return REFUSED[link.reason] ?? REFUSED_OTHERWISE;
+  const { code, reason } = link;
+  if (code === 1008 && (Object.hasOwn(REFUSED, reason) || /^[a-z]+(_[a-z]+)+$/.test(reason))) {
+    return REFUSED[reason] ?? REFUSED_OTHERWISE;
   }
-  if (link.reason) return `The server closed the connection: ${link.reason}`;
-  return link.code === 1008 ? 'The server closed the connection: its rules do not allow this.'
+  if (reason) return `The server closed the connection: ${reason}`;
+  return code === 1008 ? 'The server closed the connection: its rules do not allow this.'
     : 'The server ended the connection.';
 }
 

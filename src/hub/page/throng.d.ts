@@ -8,8 +8,9 @@ export type State = 'connecting' | 'open' | 'waiting' | 'closed';
 /** The client's own codes, and those of the server (docs/hub.md), which may grow. */
 export type ErrorCode =
   | 'closed' | 'connect' | 'left' | 'lost' | 'queue_full' | 'timeout' | 'token'
-  | 'bad_command' | 'bad_json' | 'bad_name' | 'forbidden' | 'not_joined' | 'overloaded'
-  | 'rate_limited' | 'store_unavailable' | 'too_many_rooms' | 'unknown_type'
+  | 'bad_command' | 'bad_json' | 'bad_name' | 'degraded' | 'forbidden' | 'not_joined' | 'overloaded'
+  | 'rate_limited' | 'sink_full' | 'store_unavailable' | 'too_many_rooms' | 'unknown_session'
+  | 'unknown_type'
   | (string & {});
 
 export class ThrongError extends Error {
@@ -28,10 +29,17 @@ export interface Options {
    * every connect, and again before its token ends, so that the connection lives on.
    */
   token?: string | (() => string | undefined | Promise<string | undefined>);
+  /**
+   * Asked before every connect for a ticket (`POST /api/tickets`), which goes into the URL in
+   * place of a token: it is good once. Where it gives none, the token is sent.
+   */
+  ticket?: () => string | undefined | Promise<string | undefined>;
   /** How long a command and a heartbeat wait for their answers, in milliseconds: 10,000. */
   timeoutMs?: number;
   /** Between two heartbeats, in milliseconds: 0, which is none. */
   heartbeatMs?: number;
+  /** What an earlier one had as its `session`: its rooms are joined, if it is still known. */
+  session?: string;
   /** How many commands wait while there is no connection: 100. */
   queueMax?: number;
 }
@@ -79,6 +87,8 @@ export interface Notice {
   event?: string;
   /** Of the event `dropped`: how many messages did not come. */
   count?: number;
+  /** Of the event `gap`: messages are missing before this offset. */
+  offset?: number;
   room?: string;
   sender?: string;
   content?: Json;
@@ -131,6 +141,8 @@ export class Throng {
   readonly isOpen: boolean;
   /** Your name, as the server gives it. */
   readonly name: string | undefined;
+  /** With it one can come back, where the server keeps sessions. Who knows it can take it over. */
+  readonly session: string | undefined;
   /** The rooms to be in, now or after the next connect. */
   readonly rooms: string[];
   readonly code: number | undefined;
@@ -144,12 +156,16 @@ export class Throng {
 
   join(room: string): Promise<Members>;
   leave(room: string): Promise<{ room: string }>;
-  /** `echo: false` leaves this connection out; a newer message of a `key` may replace an older. */
+  /**
+   * `echo: false` leaves this connection out; a newer message of a `key` may replace an older. With
+   * a `messageId`, of at most 64 bytes and of this message alone, it is sent again after a
+   * reconnect, and published once: `duplicate` in the answer says that it had been.
+   */
   publish(
     room: string,
     content: Json,
-    options?: { echo?: boolean; key?: string },
-  ): Promise<object>;
+    options?: { echo?: boolean; key?: string; messageId?: string },
+  ): Promise<{ offset?: number; duplicate?: boolean }>;
   /** To all connections of a user. */
   direct(user: string, content: Json): Promise<object>;
   presence(room: string): Promise<Members>;

@@ -1,6 +1,7 @@
 // The browser's end of a throng server: one connection, its rooms, and the way back to them.
 // It owns the socket, the commands that wait for an answer, and when to try again. It never
-// keeps what is said, and never sends twice what may have arrived.
+// keeps what is said, and never sends twice what may have arrived, but where the server would know
+// it again.
 //
 //   const t = new Throng('/ws', { name: 'ann' });
 //   t.on('message', ({ room, sender, content }) => console.log(room, sender, content));
@@ -13,7 +14,9 @@ const CONNECT_MS = 15_000;
 const DELAY_MS = 1_000;
 const DELAY_MAX_MS = 30_000;
 const STEADY_MS = 5_000;
+const LEAVE_MS = 1_000; // how long after its time a server that stops is waited for
 const BEATS_MAX = 100;
+const REPEAT_MS = 240_000; // a server knows a messageId for 5 minutes, unless it is told otherwise
 const RENEW_AT = 0.8; // of the life of a token
 const TIMER_MAX_MS = 2 ** 31 - 1;
 const OPEN = 1; // WebSocket.OPEN
@@ -40,14 +43,18 @@ export class Throng {
   #timers = {};
   #socket = null;
   #attempt = 0;
+  #leaveAt = 0; // no sooner is the next connect, since the server has said so
   #renewed = false; // a token was asked for anew because of a 1008, and has not proved itself
   #wasOpen = false;
   #rooms = new Map(); // the rooms to be in: name -> { epoch, offset } as far as the server says
+  #left = new Set(); // the rooms that were left while there was no connection
   #queue = []; // commands not sent yet
   #pending = new Map(); // id -> a command sent and not answered
   #id = 0;
   #seq = 0;
   #beats = new Map(); // seq -> when it was sent
+  #again = false; // whether a session is resumed after a reconnect
+  #resumed = []; // the rooms that have come back so far
   #watch = null; // takes the listeners on the browser away
 
   constructor(url = '/ws', options = {}) {
@@ -55,6 +62,7 @@ export class Throng {
     this.url = new URL(url, globalThis.location?.href);
     this.url.protocol = this.url.protocol.replace('http', 'ws');
     this.name = options.name;
+    this.session = options.session;
     this.lost = 0;
     this.rttMs = undefined;
     if (options.room) this.#rooms.set(options.room, {});
@@ -71,18 +79,24 @@ export class Throng {
     return () => this.#listeners[type].delete(listener);
   }
 
-  join(room) { return this.#command({ type: 'join', room }); }
+  join(room) {
+    this.#left.delete(room);
+    return this.#command({ type: 'join', room });
+  }
 
   // To leave while away is to not come back; nobody needs to be asked.
   leave(room) {
     this.#rooms.delete(room);
     if (this.isOpen) return this.#command({ type: 'leave', room });
+    this.#left.add(room);
     this.#refuseQueued((command) => command.fields.room === room, 'left', 'you left this room');
     return Promise.resolve({ room });
   }
 
-  publish(room, content, { echo = true, key } = {}) {
-    return this.#command({ type: 'text', room, content, key, ...(echo ? {} : { echo }) });
+  // With a `messageId` of its own a message is sent again after a reconnect, and is there once.
+  publish(room, content, { echo = true, key, messageId } = {}) {
+    const more = echo ? {} : { echo };
+    return this.#command({ type: 'text', room, content, key, message_id: messageId, ...more });
   }
 
   direct(user, content) { return this.#command({ type: 'direct', user, content }); }
@@ -124,11 +138,13 @@ export class Throng {
     this.#enter('connecting');
     let socket;
     let bearer;
+    let ticket;
     try {
-      bearer = await this.#token();
+      ticket = await this.#options.ticket?.();
+      if (!ticket) bearer = await this.#token();
       if (this.#timers.connect !== timer) return; // closed or tried anew meanwhile
       // Whoever offers subprotocols must be answered with one, so the token is not alone.
-      socket = new WebSocket(this.#address(), bearer ? ['throng.v1.json', `bearer.${bearer}`] : []);
+      socket = new WebSocket(this.#address(ticket), bearer ? ['throng.v1.json', `bearer.${bearer}`] : []);
     } catch (error) {
       if (this.#timers.connect !== timer) return;
       this.#emit('error', new ThrongError('connect', String(error?.message ?? error)));
@@ -141,7 +157,7 @@ export class Throng {
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
     socket.onclose = async ({ code, reason }) => {
       if (socket !== this.#socket) return;
-      const refusal = opened ? undefined : await this.#refusal(bearer);
+      const refusal = opened ? undefined : await this.#refusal(bearer, ticket);
       if (socket !== this.#socket) return;
       if (refusal) this.#lost(1008, refusal);
       else this.#lost(code, reason);
@@ -155,8 +171,9 @@ export class Throng {
 
   // Browsers do not tell a page why its handshake was refused. The server does, if it is asked
   // the same without a handshake: the code of a refusal that a further try would meet again.
-  async #refusal(bearer) {
+  async #refusal(bearer, ticket) {
     const url = new URL(this.url);
+    if (ticket) url.searchParams.set('ticket', ticket);
     url.protocol = url.protocol.replace('ws', 'http');
     const headers = bearer ? { authorization: `Bearer ${bearer}` } : {};
     try {
@@ -167,17 +184,20 @@ export class Throng {
   }
 
   // The first room comes in one round trip by the URL; to resume in it takes a command.
-  #address() {
+  #address(ticket) {
     const url = new URL(this.url);
+    if (ticket) url.searchParams.set('ticket', ticket);
     const { room } = this.#options;
-    if (this.#rooms.has(room) && !this.#rooms.get(room).epoch) url.searchParams.set('room', room);
+    const isNew = this.#rooms.has(room) && !this.#rooms.get(room).epoch;
+    if (isNew && this.session === undefined) url.searchParams.set('room', room);
     if (this.name) url.searchParams.set('name', this.name);
     return url;
   }
 
   #lost(code, reason) {
     this.#drop(1000);
-    const renews = code === 1008 && typeof this.#options.token === 'function' && !this.#renewed;
+    const { token, ticket } = this.#options;
+    const renews = code === 1008 && (ticket || typeof token === 'function') && !this.#renewed;
     if (renews) this.#renewed = true;
     const sent = [...this.#pending.values()];
     this.#pending.clear();
@@ -186,7 +206,8 @@ export class Throng {
       this.#end(code, reason);
       return;
     }
-    const wait = this.#delay();
+    const wait = Math.max(this.#delay(), this.#leaveAt - Date.now());
+    this.#leaveAt = 0;
     this.retryAt = Date.now() + wait;
     this.#timers.retry = setTimeout(() => this.#connect(), wait);
     this.#enter('waiting', code, reason);
@@ -195,11 +216,15 @@ export class Throng {
   // Only what may be done twice is done again.
   #interrupt(command) {
     clearTimeout(command.timer);
-    const { type, room } = command.fields;
+    const { type, room, message_id: id } = command.fields;
     const harmless = type === 'join' || type === 'presence' || type === 'history';
-    if (harmless) this.#queue.unshift(command);
+    if (harmless || id !== undefined) this.#queue.unshift(command);
     else if (type === 'leave') command.resolve({ room });
-    else command.reject(new ThrongError('lost', 'the connection broke: it may have arrived'));
+    else this.#giveUp(command);
+  }
+
+  #giveUp(command) {
+    command.reject(new ThrongError('lost', 'the connection broke: it may have arrived'));
   }
 
   // At once, then a random part of 1, 2, 4 … 30 s, so that a crowd does not come back in step.
@@ -284,6 +309,9 @@ export class Throng {
       case 'heartbeat':
         this.#beat(message);
         break;
+      case 'reconnect':
+        this.#leave(message);
+        break;
     }
   }
 
@@ -302,14 +330,56 @@ export class Throng {
     }, STEADY_MS);
     if (message.room !== undefined) this.#joined(message, again);
     if (this.state !== 'connecting') return; // a listener closed it
+    if (this.session !== undefined && message.session !== undefined) {
+      this.#resume(message.session, again);
+      return;
+    }
+    this.session = message.session;
+    this.#settle(message.room);
+  }
+
+  // The rooms come back one by one, each as after a join, before the answer.
+  async #resume(fresh, again) {
+    const { session } = this;
+    const socket = this.#socket;
+    const known = [...this.#rooms].filter(([, { epoch }]) => epoch !== undefined);
+    const rooms = known.map(([room, { epoch, offset }]) => ({ room, epoch, offset }));
+    this.#again = again;
+    this.#resumed = [];
+    try {
+      const answer = await this.#command({ type: 'resume', session, rooms, again: true });
+      this.session = answer.session;
+      this.name = answer.sender;
+    } catch (error) {
+      if (socket !== this.#socket) return; // the next one tries it again
+      if (error.code === 'unknown_session') this.session = fresh;
+      else this.#emit('error', error);
+    }
+    if (socket !== this.#socket || this.state !== 'connecting') return;
+    this.#settle(...this.#resumed);
+  }
+
+  // Joins the rooms that it is not in yet, and sends what has waited.
+  #settle(...there) {
+    this.#left.clear();
     const queued = this.#queue.splice(0);
     const asked = (room) => queued.some(({ fields }) => fields.type === 'join'
       && fields.room === room);
     for (const room of this.#rooms.keys()) {
-      if (room !== message.room && !asked(room)) this.#rejoin(room);
+      if (!there.includes(room) && !asked(room)) this.#rejoin(room);
     }
     for (const command of queued) this.#send(command);
     this.#enter('open');
+  }
+
+  // The server stops, and says when this connection ends, so that not all come back at once. It
+  // goes first: what it still has to say comes before its Close.
+  #leave({ after_ms: ms }) {
+    const wait = Math.min(Math.max(Number(ms) || 0, 0), TIMER_MAX_MS - LEAVE_MS);
+    this.#leaveAt = Date.now() + wait;
+    this.#clear('leave');
+    const leave = () => this.#lost(1001, 'the server stops');
+    this.#timers.leave = setTimeout(leave, wait + LEAVE_MS);
   }
 
   // A token that can be asked for is followed by another while it is still good.
@@ -347,13 +417,26 @@ export class Throng {
     for (const message of messages) if (message.offset > from) this.#emit('message', message);
   }
 
+  // A room of the session. One that was left meanwhile is left now.
+  #back(message) {
+    const { room } = message;
+    if (this.#left.has(room)) {
+      this.#command({ type: 'leave', room, again: true }).catch(() => {});
+      return;
+    }
+    this.#resumed.push(room);
+    this.#joined(message, this.#again);
+  }
+
   #advance({ room, offset }) {
     const known = this.#rooms.get(room);
     if (known?.epoch !== undefined && offset > (known.offset ?? -1)) known.offset = offset;
   }
 
   #system(message) {
-    const { event, room, sender } = message;
+    const { event, room, sender, epoch, offset } = message;
+    // Something is missing: what comes next follows this place.
+    if (event === 'gap' && this.#rooms.has(room)) this.#rooms.set(room, { epoch, offset });
     this.#emit(event === 'join' || event === 'leave' ? event : 'system', message);
     // One of this name left: a namesake, or this connection, taken out by the server.
     if (event === 'leave' && sender === this.name) this.presence(room).catch(() => {});
@@ -395,6 +478,9 @@ export class Throng {
 
   #send(command) {
     const { type, room } = command.fields;
+    command.sent ??= Date.now();
+    // One that was away too long is not known again by the server.
+    if (type === 'text' && Date.now() - command.sent > REPEAT_MS) return this.#giveUp(command);
     const id = ++this.#id;
     let { text } = command;
     if (type === 'join') {
@@ -415,6 +501,7 @@ export class Throng {
     const error = type === 'error' && new ThrongError(code, content);
     if (!command) {
       if (error) this.#emit('error', error);
+      else if (answer.room !== undefined) this.#back({ ...answer, messages });
       return;
     }
     this.#pending.delete(id);

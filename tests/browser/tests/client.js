@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { WebSocketServer } from 'ws';
 import { Server, eventually, freePort, member } from '../support.js';
 
-const SIZE_MAX = 6 * 1000;
+const SIZE_MAX = 6_000;
 
 // A tab with a client in `window.t`; `window.seen` is what its listeners were told.
 async function tab(tabs, { url = '/ws', options = {}, context, prepare } = {}) {
@@ -163,6 +163,45 @@ export const client = {
     assert.equal(await page.evaluate(() => window.t.name), name);
   },
 
+  async 'a session brings rooms back, and those that were left meanwhile are left'({ tabs }) {
+    tabs.server = await Server.start(0, ['--sessions']);
+    try {
+      const ann = await tab(tabs, { prepare: keepSockets, options: { room: 'one' } });
+      await open(ann);
+      for (const room of ['two', 'three']) await run(ann, `t.join('${room}')`);
+      const [name, session] = await ann.evaluate(() => [window.t.name, window.t.session]);
+      assert.match(session, /^[0-9a-f]{32}$/);
+      const bob = await tab(tabs, { options: { name: 'bob' } });
+      await open(bob);
+      await run(bob, "t.join('three')");
+      // While it is away it leaves a room, and joins one.
+      await ann.evaluate(() => new Promise((resolve) => {
+        const left = window.t.on('state', ({ state }) => {
+          if (state === 'open') return;
+          left();
+          window.t.leave('three');
+          window.again = window.settle(window.t.join('four'));
+          resolve();
+        });
+        window.sockets.at(-1).close(4000);
+      }));
+      assert.equal(typeof await ann.evaluate(() => window.again), 'object');
+      await open(ann);
+      assert.deepEqual(await ann.evaluate(() => window.t.rooms.sort()), ['four', 'one', 'two']);
+      assert.deepEqual(await ann.evaluate(() => [window.t.name, window.t.session]), [name, session]);
+      await eventually(async () => (await run(bob, "t.presence('three')")).members, ['bob']);
+      // Another page that has the session has its rooms.
+      await ann.evaluate(() => window.t.close());
+      const next = await tab(tabs, { options: { session } });
+      await open(next);
+      await eventually(() => next.evaluate(() => window.t.rooms.sort()), ['four', 'one', 'two']);
+      assert.equal(await next.evaluate(() => window.t.name), name);
+      for (const page of [ann, bob, next]) assert.deepEqual(await seen(page, 'errors'), []);
+    } finally {
+      await tabs.server.stop();
+    }
+  },
+
   async 'a command without an answer times out; one cut off may have arrived'({ tabs }) {
     const silent = await answering(({ socket, tell, number }) => {
       tell({ type: 'welcome', sender: 'ann' });
@@ -183,6 +222,27 @@ export const client = {
     assert.equal(cutOff, 'lost');
     assert.deepEqual(presence, { members: ['ann'] }, 'asked again: that does no harm');
     silent.stop();
+  },
+
+  async 'a message with an id of its own is sent again, and is there once'({ tabs }) {
+    const [ann, bob] = [await tab(tabs, { prepare: keepSockets, options: { name: 'ann' } }),
+      await tab(tabs)];
+    for (const page of [ann, bob]) {
+      await open(page);
+      await run(page, "t.join('once')");
+    }
+    // It is on its way when the connection breaks, so that its answer does not come.
+    const answer = await ann.evaluate(() => {
+      const published = window.t.publish('once', 'hi', { messageId: 'm-1' });
+      window.sockets.at(-1).close(4000);
+      return window.settle(published);
+    });
+    assert.deepEqual(answer, { offset: 1, duplicate: true });
+    const again = await run(ann, "t.publish('once', 'other', { messageId: 'm-1' })");
+    assert.deepEqual(again, { offset: 1, duplicate: true });
+    assert.deepEqual(await run(ann, "t.publish('once', 'last')"), { offset: 2 });
+    await eventually(() => seen(bob, 'messages'),
+      [['once', 'ann', 'hi'], ['once', 'ann', 'last']]);
   },
 
   async 'what waits while away is bounded, and the oldest is told so'({ tabs }) {

@@ -107,6 +107,39 @@ export const tokens = {
     });
   },
 
+  async 'a page comes in by tickets, each of them once'({ tabs }) {
+    const key = 'key-of-these-tests-0123456789';
+    await guarded(tabs, async (server) => {
+      const taken = [];
+      const mint = async () => {
+        const answer = await fetch(`${server.url}/api/tickets`, { method: 'POST',
+          headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ sub: 'ann', origin: server.url }) });
+        taken.push((await answer.json()).ticket);
+        return taken.at(-1);
+      };
+      const enter = async (ticket) => {
+        const page = await blank(tabs);
+        await page.exposeFunction('mint', ticket);
+        await page.evaluate(async () => {
+          const { Throng } = await import('/throng.js');
+          window.t = new Throng('/ws', { room: 'r', ticket: () => window.mint() });
+        });
+        return page;
+      };
+      const page = await enter(mint);
+      await eventually(() => page.evaluate(() => [window.t.state, window.t.name]), ['open', 'ann']);
+      const { connections } = await (await fetch(`${server.url}/api/connections`,
+        { headers: { authorization: `Bearer ${key}` } })).json();
+      await fetch(`${server.url}/api/connections/${connections[0].id}`,
+        { method: 'DELETE', headers: { authorization: `Bearer ${key}` } });
+      await eventually(() => taken.length, 2);
+      await eventually(() => page.evaluate(() => window.t.state), 'open');
+      const other = await enter(() => taken[0]);
+      await eventually(() => clientState(other), ['closed', 1008, 'used_ticket']);
+    }, '--api-key', key);
+  },
+
   async 'a link with a token lets a person in, and does not show it'({ tabs }) {
     await guarded(tabs, async () => {
       const ann = await chat(tabs, 'eve', token('ann'));
