@@ -1,7 +1,7 @@
 //! What all hubs say alike, and whether it may be so.
 //!
-//! Owns the judgement of who is greeted, of who comes into a room, of pages, and of what an error is
-//! about. What else may be said is for each kind of world.
+//! Owns the judgement of who is greeted, of who comes into a room, of pages, and of what an error
+//! is about. What else may be said is for each kind of world.
 
 use crate::people::{self, People};
 use crate::rooms::Room;
@@ -128,8 +128,8 @@ pub fn page<C: People>(world: &mut World<C>, room: usize, said: &Said<'_>) -> Re
     Ok(())
 }
 
-/// A command was not carried out: why, and its number; none where it is about the room of the URL, of
-/// a loop that cannot be asked.
+/// A command was not carried out: why, and its number; none where it is about the room of the URL,
+/// of a loop that cannot be asked.
 pub fn refusal<'s, C: People>(
     world: &mut World<C>,
     link: usize,

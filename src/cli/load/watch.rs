@@ -11,9 +11,7 @@ use super::clock::now_ns;
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
     at_ns: u64,
-    /// Processor time of all threads.
-    cpu_ns: u64,
-    /// Processor time of each thread.
+    /// Processor time of each thread, by its name.
     threads: Vec<(String, u64)>,
 }
 
@@ -42,9 +40,7 @@ impl Watch {
             let used_ns = times.split(' ').next()?.parse().ok()?;
             Some((task.file_name().to_string_lossy().into_owned(), used_ns))
         });
-        let threads: Vec<(String, u64)> = threads.collect();
-        let cpu_ns = threads.iter().map(|(_, used_ns)| used_ns).sum();
-        Usage { at_ns: now_ns(), cpu_ns, threads }
+        Usage { threads: threads.collect(), at_ns: now_ns() }
     }
 
     /// Memory in use, in bytes.
@@ -64,19 +60,23 @@ impl Watch {
 }
 
 impl Usage {
-    /// The share of one core that was used since then, in percent: more than 100 with threads.
+    /// The share of one core that was used since then, in percent: more than 100 with threads. What
+    /// a thread has used that ended meanwhile is not known any more.
     pub fn percent_since(&self, before: &Self) -> f64 {
-        percent(self.cpu_ns.saturating_sub(before.cpu_ns), self.at_ns - before.at_ns)
+        percent(self.used_since(before).sum(), self.at_ns - before.at_ns)
     }
 
     /// The same of the thread that used most.
     pub fn busiest_percent_since(&self, before: &Self) -> f64 {
-        let used = |(name, now_ns): &(String, u64)| {
+        percent(self.used_since(before).max().unwrap_or(0), self.at_ns - before.at_ns)
+    }
+
+    /// What each thread has used since then, in nanoseconds.
+    fn used_since(&self, before: &Self) -> impl Iterator<Item = u64> {
+        self.threads.iter().map(|(name, now_ns)| {
             let earlier = before.threads.iter().find(|(other, _)| other == name);
             now_ns.saturating_sub(earlier.map_or(0, |(_, ns)| *ns))
-        };
-        let most = self.threads.iter().map(used).max().unwrap_or(0);
-        percent(most, self.at_ns - before.at_ns)
+        })
     }
 }
 
@@ -95,6 +95,19 @@ fn field_kib(path: &str, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// A thread that has ended must not take from what the others have used.
+    #[test]
+    fn the_busiest_thread_is_a_part_of_all() {
+        let usage = |at_ns, threads: &[(&str, u64)]| Usage {
+            at_ns,
+            threads: threads.iter().map(|&(name, used_ns)| (name.to_owned(), used_ns)).collect(),
+        };
+        let before = usage(0, &[("1", 500), ("2", 900)]);
+        let after = usage(1000, &[("1", 700), ("3", 100)]);
+        assert_eq!(after.busiest_percent_since(&before), 20.0);
+        assert_eq!(after.percent_since(&before), 30.0);
+    }
+
     #[test]
     fn this_process_is_seen() {
         let watch = Watch::new(std::process::id()).unwrap();
@@ -106,7 +119,7 @@ mod tests {
             assert!(now_ns() < end_ns, "this loop is not seen");
             after = watch.usage();
         }
-        assert!(after.busiest_percent_since(&before) <= after.percent_since(&before) + 0.1);
+        assert!(after.busiest_percent_since(&before) <= after.percent_since(&before));
         assert!(watch.rss_bytes().unwrap() > 100 << 10);
         assert!(watch.core().is_some());
         assert!(Watch::new(u32::MAX).is_err());

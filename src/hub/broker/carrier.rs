@@ -269,8 +269,11 @@ impl<B: Broker> Carrier<B> {
             sink.said(&room, sender, content, Some(position), *timestamp);
         }
         let by = publish.by.take();
-        let track = self.tracks.get_mut(&room).filter(|_| !is_repeat);
-        let step = track.map(|track| track.arrive(position));
+        let track = self.tracks.get_mut(&room);
+        let step = track.map(|track| match is_repeat {
+            true => track.repeat(position),
+            false => track.arrive(position),
+        });
         self.shared.messages.fetch_add(u64::from(!is_repeat), Ordering::Relaxed);
         match step {
             Some(Step::HandOn) => {
@@ -281,6 +284,12 @@ impl<B: Broker> Carrier<B> {
             Some(Step::Behind) => {
                 self.mark(&room);
                 self.mend();
+                if self.tracks.get(&room).is_some_and(|track| !track.is_live()) {
+                    // Who has an `ok` has all that stands before it; here that could not be read.
+                    publish.by = by;
+                    let what = self.refused(publish, Refusal::Unknown);
+                    return self.tell(home, what, Some(share));
+                }
             }
             Some(Step::Double) | None => {}
         }
@@ -295,14 +304,7 @@ impl<B: Broker> Carrier<B> {
         self.shared.failures.fetch_add(waiting.len() as u64, Ordering::Relaxed);
         for Waiting { loop_index, op, share } in waiting {
             let what = match op {
-                Op::Append(publish, _) => {
-                    let is_durable = self.history.keep(&publish.room).is_durable;
-                    match refusal {
-                        _ if is_durable => What::Append(publish, Err(Fault::STORE_UNAVAILABLE)),
-                        Refusal::NotDone => What::Alone(publish),
-                        Refusal::Unknown => What::Append(publish, Err(Fault::UNCERTAIN)),
-                    }
-                }
+                Op::Append(publish, _) => self.refused(publish, refusal),
                 Op::Read(reading) => {
                     let lets_in = |inquiry: &Inquiry| matches!(inquiry.ask, Ask::Join(_));
                     if reading.inquiry.as_deref().is_none_or(lets_in) {
@@ -319,6 +321,16 @@ impl<B: Broker> Carrier<B> {
                 Op::Note(_) | Op::Take(_) => continue, // those are for the store of an outbox
             };
             self.tell(loop_index, what, Some(share));
+        }
+    }
+
+    /// What becomes of a message whose publisher cannot be told that it has its place.
+    fn refused(&self, publish: Publish, refusal: Refusal) -> What {
+        let is_durable = self.history.keep(&publish.room).is_durable;
+        match refusal {
+            _ if is_durable => What::Append(publish, Err(Fault::STORE_UNAVAILABLE)),
+            Refusal::NotDone => What::Alone(publish),
+            Refusal::Unknown => What::Append(publish, Err(Fault::UNCERTAIN)),
         }
     }
 

@@ -68,6 +68,10 @@ impl Track {
         self.state == State::Away
     }
 
+    pub(super) fn is_live(&self) -> bool {
+        self.state == State::Live
+    }
+
     pub(super) fn is_behind(&self) -> bool {
         self.state == State::Behind
     }
@@ -111,6 +115,20 @@ impl Track {
             }
             (State::Live, None) => Step::HandOn, // a room without places has none
         }
+    }
+
+    /// A message that has this place already was sent again. It is not handed on from here, so that
+    /// there is no next.
+    pub(super) fn repeat(&mut self, position: Position) -> Step {
+        let is_ahead =
+            |known: Position| known.epoch == position.epoch && known.offset < position.offset;
+        if self.state == State::Live && !self.position.is_some_and(is_ahead) {
+            return Step::Double;
+        }
+        if self.state == State::Live {
+            self.state = State::Behind;
+        }
+        Step::Behind
     }
 
     /// A room is followed from here on. Who was in it before is told where something is missing.
@@ -171,6 +189,17 @@ mod tests {
         assert!(track.is_behind());
         assert_eq!(track.fill(at(1, 8), Some(5)), Filled::All(None));
         assert_eq!([8, 9].map(|offset| track.arrive(at(1, offset))), [Step::Double, Step::HandOn]);
+    }
+
+    #[test]
+    fn what_is_sent_again_has_all_before_it_handed_on_first() {
+        let mut track = live(4);
+        let steps = [at(1, 4), at(2, 9), at(1, 5)].map(|position| track.repeat(position));
+        assert_eq!(steps, [Step::Double, Step::Double, Step::Behind]);
+        assert_eq!(track.fill(at(1, 5), Some(5)), Filled::All(None));
+        track.lose();
+        assert_eq!(track.repeat(at(1, 5)), Step::Behind);
+        assert!(track.is_away());
     }
 
     #[test]
