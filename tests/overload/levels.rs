@@ -173,7 +173,7 @@ fn descriptors_that_run_out_are_pressure_too() {
         if status == 101 && server.fd_count() > 85 {
             std::thread::sleep(Duration::from_millis(300)); // it is looked at four times a second
         }
-        status == 503
+        status == 503 && metric(&server, pressure) >= 0.9 // a busy machine has other reasons
     });
     // The loop has not run into its end: there is room for those who look after it.
     assert!((0.9..1.0).contains(&metric(&server, pressure)), "{}", metric(&server, pressure));

@@ -171,8 +171,11 @@ impl Client {
     }
 
     pub fn excuse(&mut self, excuse: Excuse) {
-        if !self.is_done() {
-            self.excuse.get_or_insert(excuse);
+        // Who is kicked had no Close before: a stop that was asked for has yet to come to it.
+        let is_first =
+            self.excuse.is_none() || (self.excuse, excuse) == (Some(Excuse::Stop), Excuse::Kicked);
+        if is_first && !self.is_done() {
+            self.excuse = Some(excuse);
         }
     }
 
