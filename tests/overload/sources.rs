@@ -112,9 +112,9 @@ fn memory() {
 fn seen_without_a_budget() {
     let server = Server::serve_with_descriptors(100, &[]);
     let before = at_rest(&server, "descriptors"); // what it inherits is among them
-    let count = ((0.97 - before) * 100.0).round() as usize;
+    let count = ((0.94 - before) * 100.0).round() as usize;
     let members: Vec<_> = (0..count).map(|_| member(&server, "/ws?room=team")).collect();
-    eventually("many descriptors", 10.0, || pressure(&server, "descriptors") > 0.95);
+    eventually("many descriptors", 10.0, || pressure(&server, "descriptors") >= 0.92);
     assert!(pressure(&server, "memory") > 0.0);
     assert_eq!(metric(&server, "throng_degrade_level"), 0.0);
     drop((members, knock(&server, "/ws?room=team")));

@@ -139,10 +139,11 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the proxy's log:\n{}", self.log());
+            eprintln!("--- the proxy had ended: {ended:?}; its log:\n{}", self.log());
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
