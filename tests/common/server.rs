@@ -106,7 +106,7 @@ impl Server {
                 let _ = sender.send(line); // after the first line nobody listens
             }
         });
-        let line = first_line.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| {
+        let line = first_line.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| {
             let _ = child.kill();
             let said = errors.lock().expect("not poisoned");
             panic!("{command:?} printed no first line; on standard error:\n{said}")

@@ -144,12 +144,13 @@ impl<B: Broker> Carrier<B> {
                 self.send();
             });
         }
+        self.look_again();
         self.keep_company();
         self.send();
         true
     }
 
-    /// Waits for news; and tries again what could not be read.
+    /// Waits for news.
     fn listen(&mut self) {
         let Some(link) = &mut self.link else { return };
         let mut news = Vec::new();
@@ -160,8 +161,12 @@ impl<B: Broker> Carrier<B> {
             Ok(()) => self.mend(),
             Err(error) => self.lose(&error),
         }
+    }
+
+    /// Tries rooms again that could not be caught up, however much else there is to do.
+    fn look_again(&mut self) {
         let now = self.now();
-        if now.saturating_sub(self.looked) >= PERIOD {
+        if self.link.is_some() && now.saturating_sub(self.looked) >= PERIOD {
             self.looked = now;
             self.catch_up_away();
         }
@@ -188,7 +193,7 @@ impl<B: Broker> Carrier<B> {
             counts.push(requests.len() - before);
         }
         let begin = self.now();
-        self.company.presence.begin();
+        let round = self.company.presence.begin();
         let (result, news) = exchange(self.link.as_mut(), &requests);
         drop(requests);
         self.hear(&news);
@@ -209,18 +214,21 @@ impl<B: Broker> Carrier<B> {
             for answer in answers.by_ref().take(count) {
                 if let (Op::Read(Reading { room, .. }), Answer::Fields(fields)) = (&one.op, &answer)
                 {
-                    self.take_table(room, fields.clone());
+                    self.take_table(room, fields.clone(), round);
                     continue;
                 }
                 last = if last.as_ref().is_some_and(failed) { last } else { Some(answer) };
             }
             self.answer(one, last, &news);
         }
+        if self.link.is_none() {
+            self.away(); // it broke while something was mended: what began since is not followed
+        }
     }
 
     /// Takes who is in a room on other nodes: before anybody of this node has an answer from it.
-    pub(super) fn take_table(&mut self, room: &Arc<str>, fields: Vec<Field>) {
-        self.company.presence.listed(room, fields, self.now());
+    pub(super) fn take_table(&mut self, room: &Arc<str>, fields: Vec<Field>, round: u64) {
+        self.company.presence.listed(room, fields, round, self.now());
         self.tell_seatings();
     }
 
@@ -275,23 +283,22 @@ impl<B: Broker> Carrier<B> {
             false => track.arrive(position),
         });
         self.shared.messages.fetch_add(u64::from(!is_repeat), Ordering::Relaxed);
-        match step {
-            Some(Step::HandOn) => {
-                publish.by = by.as_ref().and_then(Author::left_out);
-                publish.is_counted = false; // it was before it was sent
-                self.tell_news(publish, |publish| What::Heard(publish, position));
-            }
-            Some(Step::Behind) => {
+        if step == Some(Step::HandOn) {
+            publish.by = by.as_ref().and_then(Author::left_out);
+            publish.is_counted = false; // it was before it was sent
+            self.tell_news(publish, |publish| What::Heard(publish, position));
+        } else {
+            if step == Some(Step::Behind) {
                 self.mark(&room);
                 self.mend();
-                if self.tracks.get(&room).is_some_and(|track| !track.is_live()) {
-                    // Who has an `ok` has all that stands before it; here that could not be read.
-                    publish.by = by;
-                    let what = self.refused(publish, Refusal::Unknown);
-                    return self.tell(home, what, Some(share));
-                }
             }
-            Some(Step::Double) | None => {}
+            let is_live = self.tracks.get(&room).is_some_and(Track::is_live);
+            if !is_live && matches!(by, Some(Author::Member { .. })) {
+                // A member that has an `ok` has all that stands before it; that could not be read.
+                publish.by = by;
+                let what = self.refused(publish, Refusal::Unknown);
+                return self.tell(home, what, Some(share));
+            }
         }
         if let Some(by) = by {
             let receipt = Receipt { offset: Some(position.offset), is_duplicate: is_repeat };
@@ -356,14 +363,21 @@ impl<B: Broker> Carrier<B> {
             return Duration::ZERO;
         }
         let (sender, receiver) = mpsc::channel();
+        let (give, take) = mpsc::channel::<B>();
         let work = move || {
+            let Ok(mut broker) = take.recv() else { return };
             let result = broker.connect();
             let _ = sender.send((broker, result)); // nobody listens any more when the node ends
         };
         match thread::Builder::new().name("broker-opening".into()).spawn(work) {
-            Ok(_) => self.opening = Some(receiver),
+            Ok(_) => {
+                let _ = give.send(broker); // the thread waits for it
+                self.opening = Some(receiver);
+            }
             Err(error) => {
                 tracing::error!(%error, "there is no thread to open a link to the broker");
+                self.broker = Some(broker);
+                self.retry = self.now() + self.backoff.next((self.around.random)());
             }
         }
         OPENING_PAUSE
@@ -400,11 +414,16 @@ impl<B: Broker> Carrier<B> {
             tracing::error!(%error, "the broker is away: this node is alone");
         }
         self.link = None;
-        self.behind.clear();
         self.company.lose();
         self.counts.is_connected.store(false, Ordering::Relaxed);
-        self.tracks.values_mut().for_each(Track::lose);
+        self.away();
         self.retry = self.now() + self.backoff.next((self.around.random)());
+    }
+
+    /// No room is followed any more.
+    fn away(&mut self) {
+        self.behind.clear();
+        self.tracks.values_mut().for_each(Track::lose);
     }
 
     fn count(&self, time: Duration) {

@@ -4,6 +4,8 @@
 //! doubled and late; the broker goes away and comes back. What the home loops are told is held
 //! against what the broker really has.
 
+#[path = "mending_tests.rs"]
+mod mending;
 #[path = "stormy_tests.rs"]
 mod stormy;
 

@@ -17,7 +17,7 @@ use super::revoked::{RevokedTable, unix_s};
 use super::talk::{Heard, Question, Talk};
 use super::{Answer, Broker, Channel, Request};
 use crate::hub::auth::{Authenticator, Revocation};
-use crate::hub::history::{Op, Reading, Waiting, What};
+use crate::hub::history::{Op, Reading, Share, Waiting, What};
 use crate::hub::mail::To;
 use crate::hub::task::{Gathering, Reply, Task};
 
@@ -218,13 +218,14 @@ impl<B: Broker> Carrier<B> {
         }
         for errands in errands.chunks(ERRANDS_MAX) {
             let requests: Vec<_> = errands.iter().map(Errand::request).collect();
-            let answers = self.exchange_company(&requests).unwrap_or_default().into_iter();
+            let (round, answers) = self.exchange_company(&requests).unwrap_or_default();
+            let answers = answers.into_iter();
             let presence = &mut self.company.presence;
             for (errand, answer) in errands.iter().zip(answers.map(Some).chain(repeat(None))) {
                 match (errand, answer) {
                     (errand, None | Some(Answer::Failed(_))) => presence.failed(errand, now),
                     (Errand::List { room: Some(room), .. }, Some(Answer::Fields(fields))) => {
-                        presence.listed(room, fields, now);
+                        presence.listed(room, fields, round, now);
                     }
                     (Errand::List { room: None, .. }, Some(Answer::Fields(fields))) => {
                         presence.nodes_listed(&fields, now);
@@ -250,7 +251,7 @@ impl<B: Broker> Carrier<B> {
     fn listen_to_nodes(&mut self) {
         if !self.company.hears {
             let answers = self.exchange_company(&[Request::Subscribe(Channel::Nodes)]);
-            self.company.hears = answers.is_some_and(|answers| answers == [Answer::Done]);
+            self.company.hears = answers.is_some_and(|(_, answers)| answers == [Answer::Done]);
         }
         let tables = mem::take(&mut self.company.unheard);
         if tables.is_empty() {
@@ -262,27 +263,35 @@ impl<B: Broker> Carrier<B> {
         let pairs = tables.iter().zip(&lists);
         let requests = pairs.flat_map(|(table, list)| [subscribe(table), list.request()]);
         let requests: Vec<_> = requests.collect();
-        let Some(answers) = self.exchange_company(&requests) else { return };
-        let fields = answers.into_iter().filter_map(|answer| match answer {
-            Answer::Fields(fields) => Some(fields),
-            _ => None,
-        });
-        let now = self.now();
-        for (table, fields) in tables.iter().zip(fields) {
-            self.company.presence.listed(table, fields, now);
+        let Some((round, answers)) = self.exchange_company(&requests) else { return };
+        let (now, mut answers) = (self.now(), answers.into_iter());
+        for table in tables {
+            let is_subscribed = answers.next() == Some(Answer::Done);
+            match answers.next() {
+                Some(Answer::Fields(fields)) => {
+                    self.company.presence.listed(&table, fields, round, now);
+                }
+                _ => self.company.presence.read_again(&table, now),
+            }
+            if !is_subscribed {
+                self.company.unheard.push(table); // it is asked for again
+            }
         }
     }
 
-    /// None where the link is gone.
-    pub(super) fn exchange_company(&mut self, requests: &[Request<'_>]) -> Option<Vec<Answer>> {
+    /// The number of the exchange, and the answers; none where the link is gone.
+    pub(super) fn exchange_company(
+        &mut self,
+        requests: &[Request<'_>],
+    ) -> Option<(u64, Vec<Answer>)> {
         self.link.as_ref()?;
-        self.company.presence.begin();
+        let round = self.company.presence.begin();
         let (result, news) = exchange(self.link.as_mut(), requests);
         self.hear(&news);
         match result {
             Ok(answers) => {
                 self.mend();
-                Some(answers)
+                Some((round, answers))
             }
             Err(error) => {
                 self.lose(&error);
@@ -295,7 +304,8 @@ impl<B: Broker> Carrier<B> {
     pub(super) fn hear_nodes(&mut self, body: &[u8]) {
         match self.company.talk.hear(body) {
             Some(Heard::Said(to, json)) => {
-                self.tell(0, What::Nodes(FromNodes::Told(to, json)), None);
+                let share = Share::of_news(&self.shared, json.len());
+                self.tell(0, What::Nodes(FromNodes::Told(to, json)), Some(share));
             }
             Some(Heard::Asked(question, task)) => {
                 self.company.revoked.told(&task, unix_s());

@@ -132,7 +132,7 @@ impl<B: Broker> Carrier<B> {
                     requests.push(since(place));
                 }
             }
-            self.company.presence.begin();
+            let round = self.company.presence.begin();
             let (result, news) = exchange(self.link.as_mut(), &requests);
             drop(requests);
             let answers = match result {
@@ -147,7 +147,7 @@ impl<B: Broker> Carrier<B> {
                 let has_history = self.history.keep(room).has_history();
                 let subscribed = !subscribes || answers.next() == Some(Answer::Done);
                 match subscribes.then(|| answers.next()).flatten() {
-                    Some(Answer::Fields(fields)) => self.take_table(room, fields),
+                    Some(Answer::Fields(fields)) => self.take_table(room, fields, round),
                     Some(_) => self.company.presence.read_again(room, self.around.clock.now()),
                     None => {}
                 }

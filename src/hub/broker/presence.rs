@@ -179,9 +179,11 @@ impl Presence {
         self.open_since = None;
     }
 
-    /// An exchange begins.
-    pub(super) const fn begin(&mut self) {
+    /// An exchange begins. Its number goes with what it reads, since others may begin before that
+    /// is taken.
+    pub(super) const fn begin(&mut self) -> u64 {
         self.round += 1;
+        self.round
     }
 
     /// Takes what was said in a room; whether it is about presence.
@@ -221,8 +223,14 @@ impl Presence {
         self.tell(room, changes, 1);
     }
 
-    /// Takes the tables of a room.
-    pub(super) fn listed(&mut self, room: &Arc<str>, fields: Vec<Field>, now: Duration) {
+    /// Takes the tables of a room, as an exchange of this number has read them.
+    pub(super) fn listed(
+        &mut self,
+        room: &Arc<str>,
+        fields: Vec<Field>,
+        round: u64,
+        now: Duration,
+    ) {
         let Some(mut tables) = self.rooms.remove(room) else { return };
         let (mut listed, mut is_known) = (BTreeSet::new(), false);
         for (field, value) in fields {
@@ -253,9 +261,9 @@ impl Presence {
         if has_forgotten {
             self.stale.insert(Arc::clone(room), now + GRACE);
         }
-        // What was told of in this exchange may be newer than what was read in it.
+        // What was told of since that exchange began may be newer than what was read in it.
         let is_gone = |(instance, table): (&u64, &Table)| {
-            let is_missing = !listed.contains(instance) && table.round != self.round;
+            let is_missing = !listed.contains(instance) && table.round < round;
             (is_missing && !has_forgotten).then_some(*instance)
         };
         let gone: Vec<u64> = tables.iter().filter_map(is_gone).collect();

@@ -95,8 +95,8 @@ impl World {
 
     fn list(&mut self, at: usize, room: &Arc<str>) {
         let fields = self.fields(&format!("members:{room}"));
-        self.nodes[at].presence.begin();
-        self.nodes[at].presence.listed(room, fields, self.now);
+        let round = self.nodes[at].presence.begin();
+        self.nodes[at].presence.listed(room, fields, round, self.now);
     }
 
     fn lose(&mut self, at: usize) {
@@ -117,7 +117,7 @@ impl World {
         if self.nodes[at].is_dead || !self.nodes[at].has_link {
             return;
         }
-        self.nodes[at].presence.begin();
+        let round = self.nodes[at].presence.begin();
         for errand in self.nodes[at].presence.errands(self.now) {
             match errand {
                 Errand::Say { room, body } => {
@@ -137,7 +137,7 @@ impl World {
                 }
                 Errand::List { room: Some(room), table } => {
                     let fields = self.fields(&table);
-                    self.nodes[at].presence.listed(&room, fields, self.now);
+                    self.nodes[at].presence.listed(&room, fields, round, self.now);
                 }
                 Errand::List { room: None, table } => {
                     let fields = self.fields(&table);
@@ -322,18 +322,19 @@ fn what_is_told_while_a_table_is_read_is_not_undone_by_it() {
     let counts = |presence: &mut Presence| -> i64 {
         presence.seatings().iter().map(|seating| seating.change).sum()
     };
-    other.begin();
+    let round = other.begin();
     other.said(&room, &told("ann", 1), now);
-    other.listed(&room, Vec::new(), now); // read before ann came
+    other.begin(); // what was missing is read in between
+    other.listed(&room, Vec::new(), round, now); // read before ann came
     assert_eq!(counts(&mut other), 1);
-    other.begin();
+    let round = other.begin();
     let content = Content { version: 1, names: [("ann".into(), 1)].into() };
     let value = serde_json::to_vec(&content).unwrap();
     other.said(&room, &told("ann", -1), now);
-    other.listed(&room, vec![("0000000000000001".into(), value.into())], now);
+    other.listed(&room, vec![("0000000000000001".into(), value.into())], round, now);
     assert_eq!(counts(&mut other), -1, "she was there when it was read, and is not any more");
-    other.begin();
-    other.listed(&room, Vec::new(), now);
+    let round = other.begin();
+    other.listed(&room, Vec::new(), round, now);
     assert_eq!(counts(&mut other), 0);
 }
 

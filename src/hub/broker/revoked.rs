@@ -141,7 +141,7 @@ impl<B: Broker> Carrier<B> {
         let now = self.now();
         if self.company.revoked.is_due(now) {
             let list = [Request::List { table: TABLE }];
-            let Some(answers) = self.exchange_company(&list) else { return };
+            let Some((_, answers)) = self.exchange_company(&list) else { return };
             if let [Answer::Fields(fields)] = &answers[..] {
                 let new = self.company.revoked.listed(fields, now, unix_s());
                 if !new.is_empty() {

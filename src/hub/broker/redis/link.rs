@@ -28,6 +28,11 @@ const QUIET: Duration = Duration::from_secs(1);
 const LASTING: [&str; 6] =
     ["READONLY", "NOSCRIPT", "LOADING", "MASTERDOWN", "NOAUTH", "UNKILLABLE"];
 
+/// Whether that is what an error says, here of a script too: before Redis 7 its own code is `ERR`.
+fn is_lasting(code: &str, words: &str) -> bool {
+    LASTING.contains(&code) || (code == "ERR" && words.contains("-READONLY "))
+}
+
 /// A connection to Redis.
 pub struct RedisLink {
     runtime: Runtime,
@@ -156,7 +161,7 @@ impl RedisLink {
     fn answers(&mut self, request: &Request<'_>, count: usize, value: Value) -> Vec<Answer> {
         if let Value::ServerError(error) = value {
             let words = format!("{} {}", error.code(), error.details().unwrap_or_default());
-            if LASTING.contains(&error.code()) {
+            if is_lasting(error.code(), &words) {
                 self.give_up(&words);
             }
             return vec![Answer::Failed(BrokerError(words)); count];
@@ -363,4 +368,17 @@ fn pairs<T>(values: Vec<Value>, make: impl Fn(Vec<u8>, Vec<u8>) -> Option<T>) ->
         pairs.push(make(first, second)?);
     }
     Some(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_lasting;
+
+    #[test]
+    fn a_script_says_in_its_own_words_that_nothing_can_be_written() {
+        let of_script = "ERR Error running script (call to f_1): @user_script:9: \
+                         @user_script: 9: -READONLY You can't write against a read only replica.";
+        assert!(is_lasting("READONLY", "READONLY You can't write") && is_lasting("ERR", of_script));
+        assert!(!is_lasting("ERR", "ERR unknown command") && !is_lasting("OOM", "OOM"));
+    }
 }
