@@ -40,13 +40,16 @@ impl BrokerOptions {
     /// What the way to the other nodes may take in memory.
     pub fn bound(&self, message_bytes_max: u64) -> Option<Bound> {
         let limits = KeeperLimits::default();
-        let is_one_of_several =
-            self.redis.is_some() || self.nats.is_some() || self.rabbitmq.is_some();
-        let mut bound = is_one_of_several.then(|| relay_bound(&limits, message_bytes_max))?;
+        let mut bound = self.is_wanted().then(|| relay_bound(&limits, message_bytes_max))?;
         if self.rabbitmq.is_some() {
             bound.bytes = bound.bytes.saturating_add(Rabbit::LOGS_BYTES_MAX);
         }
         Some(bound)
+    }
+
+    /// Whether this node is one of several.
+    pub fn is_wanted(&self) -> bool {
+        self.redis.is_some() || self.nats.is_some() || self.rabbitmq.is_some()
     }
 
     /// Whether what is said makes sense.

@@ -13,6 +13,7 @@ use throng::hub::history::{History, Keep, Keeper, KeeperLimits, Rule, SqliteStor
 use throng::hub::overload::Bound;
 
 use super::options::seconds;
+use super::settings::Misfit;
 
 /// What is kept of what was said.
 #[derive(Debug, Args)]
@@ -74,6 +75,17 @@ impl HistoryOptions {
         [self.history().bound(), self.dedup().bound()].into_iter().chain(store)
     }
 
+    /// # Errors
+    /// There are durable rooms, and nothing to keep them in.
+    pub fn check(&self, has_broker: bool) -> Result<(), Misfit> {
+        let is_off = !self.has_file() && !has_broker;
+        if self.has_durable() && (is_off || self.history_messages == 0) {
+            let needs = "needs a --history-db, and --history-messages above 0";
+            return Err(Misfit::new("durable", needs));
+        }
+        Ok(())
+    }
+
     /// Within what a message that comes again is known.
     pub fn dedup(&self) -> Dedup {
         Dedup { window: self.dedup_window, messages_max: self.dedup_messages as usize }
@@ -82,11 +94,6 @@ impl HistoryOptions {
     /// The store, where there are durable rooms and no broker keeps what is said there, or where
     /// the events of a sink wait in it.
     pub fn keeper(&self, has_broker: bool, has_sink: bool) -> io::Result<Option<Keeper>> {
-        let is_off = !self.has_file() && !has_broker;
-        if self.has_durable() && (is_off || self.history_messages == 0) {
-            let needs = "--durable needs a --history-db, and --history-messages above 0";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, needs));
-        }
         if !has_sink && (has_broker || !self.has_durable()) {
             return Ok(None);
         }
@@ -136,12 +143,14 @@ mod tests {
 
     #[test]
     fn a_durable_room_needs_a_file() {
-        let keeper = |flags, has_broker| options(flags).keeper(has_broker, false);
-        assert!(keeper("--durable a --history-db off", false).is_err());
-        assert!(keeper("--durable a --history-messages 0", false).is_err());
-        assert!(keeper("--history-db off", false).is_ok_and(|keeper| keeper.is_none()));
+        let is_good = |flags, has_broker| options(flags).check(has_broker).is_ok();
+        assert!(!is_good("--durable a --history-db off", false));
+        assert!(!is_good("--durable a --history-messages 0", false));
+        assert!(is_good("--history-db off", false) && is_good("--durable a", false));
         // A broker keeps it in place of the file.
-        assert!(keeper("--durable a", true).is_ok_and(|keeper| keeper.is_none()));
-        assert!(keeper("--durable a --history-messages 0", true).is_err());
+        assert!(is_good("--durable a --history-db off", true));
+        assert!(!is_good("--durable a --history-messages 0", true));
+        let keeper = options("--durable a").keeper(true, false);
+        assert!(keeper.is_ok_and(|keeper| keeper.is_none()));
     }
 }

@@ -255,6 +255,7 @@ impl ServeOptions {
             dedup: self.history.dedup(),
         };
         self.broker.check()?;
+        self.history.check(self.broker.is_wanted())?;
         let (door, acceptor) = (self.door()?, self.server.tls.acceptor()?);
         let mut engine = self.server.config();
         let wanted = Wanted {
@@ -375,7 +376,7 @@ impl ServeOptions {
         let (per_address, per_user) = (self.max_connections_per_ip, self.max_connections_per_user);
         // Each loop counts its own connections; that is all where there is one.
         let ServerOptions { loops, max_connections, .. } = self.server;
-        let in_all = (loops > 1 && max_connections < CONNECTIONS_MAX).then_some(max_connections);
+        let in_all = (loops > 1 && max_connections != CONNECTIONS_MAX).then_some(max_connections);
         // A token may say how many connections its user has, and a ticket too.
         if !self.takes_tokens() && self.api_key.is_empty() && in_all.is_none() {
             per_address.or(per_user).or(self.handshake_rate).or(self.handshake_rate_total)?;

@@ -7,7 +7,7 @@ use crate::{SettingsFile, complaints, run};
 const NEEDS_KEYS: &str = "needs keys: --jwt-secret-file or --jwks, or --api-key for tickets";
 
 /// Text, and what is said of it after the name of the file.
-const MISTAKES: [(&str, &str); 38] = [
+const MISTAKES: [(&str, &str); 39] = [
     // No TOML.
     ("loops = 2\nmax_rooms 5\n", "2:11: key with no value, expected `=`"),
     ("loops = 1\nloops = 2\n", "2:1: duplicate key"),
@@ -57,6 +57,10 @@ const MISTAKES: [(&str, &str); 38] = [
     (
         "loops = 1\nrequire_token = true\n",
         "2:1: require_token: needs keys: --jwt-secret-file or --jwks, or --api-key for tickets",
+    ),
+    (
+        "durable = ['a']\nhistory_db = 'off'\n",
+        "1:1: durable: needs a --history-db, and --history-messages above 0",
     ),
     ("host = ['a/b']\n", "1:1: host: \"a/b\" is no host or host:port"),
     (

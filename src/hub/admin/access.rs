@@ -48,16 +48,19 @@ impl Denial {
 }
 
 impl Door {
-    /// Answers whether the key of a request is right; nothing else.
+    /// Answers whether a viewer would be let in, by the rules of the feed; nothing else.
     pub(in crate::hub) fn answer_access(&self, request: &Request<'_>) -> Option<Response> {
         let head = request.head();
         if head.path() != ACCESS_PATH {
             return None;
         }
-        Some(match (head.method(), self.check_key(request)) {
-            ("GET", Ok(())) => Response::new(204).header("Cache-Control", "no-store"),
-            ("GET", Err(response)) => response,
-            _ => Response::text(405, "this method is not for this path\n").header("Allow", "GET"),
+        if head.method() != "GET" {
+            let words = "this method is not for this path\n";
+            return Some(Response::text(405, words).header("Allow", "GET"));
+        }
+        Some(match self.admit_viewer(request) {
+            Ok(_) => Response::new(204).header("Cache-Control", "no-store"),
+            Err(response) => response,
         })
     }
 
