@@ -3,6 +3,7 @@
 //! Owns where it listens, the first lines on standard output, and when it is ready. Never knows
 //! what is served.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,10 +35,13 @@ pub fn listen(options: &ServerOptions, config: Config, files: &[&Path]) -> io::R
             (sockets, is_whole)
         })?,
     };
-    let wanted: Vec<String> = match is_whole {
-        true => sockets.iter().map(|socket| socket.name.clone()).collect(),
-        false => options.listen.clone(),
-    };
+    let mut wanted = options.listen.clone();
+    if is_whole {
+        // Each once, however many loops have listened there.
+        wanted = sockets.iter().map(|socket| socket.name.clone()).collect();
+        let mut seen = HashSet::new();
+        wanted.retain(|name| seen.insert(name.clone()));
+    }
     let loops = options.loops as usize;
     let mut builder = Server::builder().loops(loops).reuse_port(options.reuse_port).config(config);
     for place in wanted.iter().map(|place| Place::of(place)) {

@@ -16,7 +16,7 @@ use super::handler::{Hub, Session};
 use super::history::{Done, Position};
 use super::recovery::{Answer, Inquiry, Share};
 use super::sequencer::{Author, Origin, Publish};
-use super::sessions::Record;
+use super::sessions::{Record, SessionId};
 use super::task::Gathering;
 use super::wire::Wire;
 use crate::http::Response;
@@ -46,7 +46,7 @@ pub(super) enum Letter {
     /// What the store, or the broker, has done.
     Done(Vec<Done>),
     /// A session was found for a member, or was not.
-    Resumed { by: Origin, record: Option<Record> },
+    Resumed { by: Origin, session: SessionId, record: Option<Record> },
     /// Members of one name have come to a room, or have left it where `change` is negative. It is
     /// no news where they came with it from another process.
     Presence { room: Arc<str>, name: Arc<str>, change: i64, is_news: bool },
@@ -77,9 +77,9 @@ impl Letter {
     /// What the message in it takes, as JSON.
     pub(super) fn message_bytes(&self) -> usize {
         match self {
-            Self::Frames { frames, .. } | Self::Sequenced { frames, .. } => {
-                frames.of(Wire::Json).bytes().len()
-            }
+            Self::Frames { frames, .. }
+            | Self::Sequenced { frames, .. }
+            | Self::Once { frames, .. } => frames.of(Wire::Json).bytes().len(),
             _ => 0, // what waits beside messages has bounds of its own
         }
     }
@@ -122,7 +122,9 @@ impl Hub {
                 self.acknowledge(peers, origin, id.as_deref(), result);
             }
             Letter::Inquire(inquiry) => self.receive_inquiry(peers, *inquiry),
-            Letter::Resumed { by, record } => self.found_session(peers, by, record),
+            Letter::Resumed { by, session, record } => {
+                self.found_session(peers, by, session, record);
+            }
             Letter::Answer { by, answer, .. } => self.answered(peers, by, *answer),
             Letter::Done(done) => self.receive_done(peers, done),
             Letter::Ask(gathering) => {

@@ -23,7 +23,7 @@ use super::recovery::{Answer, Ask, Inquiry};
 use super::sequencer::Origin;
 use super::sessions::{Found, Record, SessionId, Sessions};
 use super::waiting::{Awaited, Waiting};
-use crate::net::{Peers, Platform};
+use crate::net::{Mailboxes, Peers, Platform};
 
 const UNKNOWN: Fault = Fault::new("unknown_session", "there is no such session, or not any more");
 
@@ -97,6 +97,26 @@ impl Holding {
         if let Some(id) = self.of(member) {
             self.sessions.leave(id, room);
         }
+    }
+
+    /// What tells a member of another loop what was found; where that does not take it, nobody has
+    /// the session.
+    fn letter_to(&self, by: Origin, session: SessionId, mailboxes: &Mailboxes<Mail>) -> Found {
+        let (mailboxes, sessions) = (Arc::clone(mailboxes), Arc::clone(&self.sessions));
+        Box::new(move |record| {
+            let is_found = record.is_some();
+            let mut mail = Mail(Letter::Resumed { by, session, record });
+            for _ in 0..MAIL_TRIES {
+                match mailboxes[by.loop_index].post(mail) {
+                    Ok(()) => return,
+                    Err(full) => mail = full.0,
+                }
+                thread::sleep(MAIL_PAUSE);
+            }
+            if is_found {
+                sessions.close(session);
+            }
+        })
     }
 
     /// A member is gone.
@@ -184,7 +204,7 @@ impl Hub {
         let Some(holding) = &self.sessions else {
             return self.without_session(peers, number, &resuming, NONE_HERE);
         };
-        let found = self.letter_to(by);
+        let found = holding.letter_to(by, resuming.session, self.others.mailboxes());
         match holding.sessions.resume(resuming.session, found) {
             Some(record) => self.take_over(peers, number, resuming, record),
             None => {
@@ -195,32 +215,20 @@ impl Hub {
         }
     }
 
-    /// What tells a member of this loop what was found.
-    fn letter_to(&self, by: Origin) -> Found {
-        let mailboxes = Arc::clone(self.others.mailboxes());
-        Box::new(move |record| {
-            let mut mail = Mail(Letter::Resumed { by, record });
-            for _ in 0..MAIL_TRIES {
-                match mailboxes[by.loop_index].post(mail) {
-                    Ok(()) => return,
-                    Err(full) => mail = full.0,
-                }
-                thread::sleep(MAIL_PAUSE);
-            }
-        })
-    }
-
     /// A session was found for a member of this loop, or was not.
     pub(super) fn found_session<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
         by: Origin,
+        session: SessionId,
         record: Option<Record>,
     ) {
-        if !self.is_here(by) {
-            return;
-        }
-        let Some(waiting) = self.forget_waiting(by.member) else { return };
+        let waiting = if self.is_here(by) { self.forget_waiting(by.member) } else { None };
+        let Some(waiting) = waiting else {
+            // Whom it was found for has left meanwhile.
+            let holding = self.sessions.as_ref().filter(|_| record.is_some());
+            return holding.map_or((), |holding| holding.sessions.close(session));
+        };
         let (awaited, held) = waiting.into_parts();
         if let Awaited::Session(resuming) = awaited {
             let id = resuming.id.clone();
@@ -256,16 +264,17 @@ impl Hub {
             holding.sessions.close(resuming.session);
             return self.without_session(peers, number, &resuming, UNKNOWN);
         }
-        if let Some(unused) = holding.ids.insert(number, resuming.session)
-            && unused != resuming.session
-        {
-            holding.sessions.forget(unused);
+        match holding.ids.insert(number, resuming.session) {
+            Some(own) if own == resuming.session => holding.sessions.close(own), // it had it before
+            Some(unused) => holding.sessions.forget(unused),
+            None => {}
         }
+        let rooms_max = member.rooms_max().unwrap_or(self.config.rooms_max);
         self.rooms.members.rename(number, &record.name);
         if resuming.is_first {
             self.welcome(peers, number, None);
         }
-        resuming.left = record.rooms.into_iter().map(Arc::from).collect();
+        resuming.left = record.rooms.into_iter().take(rooms_max).map(Arc::from).collect();
         self.go_on_resuming(peers, number, resuming);
         Ok(())
     }

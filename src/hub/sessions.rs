@@ -15,6 +15,9 @@ use serde::{Serialize, Serializer};
 const SESSION_BYTES: usize = 256;
 const ROOM_BYTES: usize = 32;
 
+/// The most rooms that one session remembers, of whom several have at a time.
+const ROOMS_MAX: usize = 4096;
+
 /// The name of a session. Who knows it may take the session over: it is printed by nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u128);
@@ -144,7 +147,8 @@ impl Sessions for Memory {
     fn enter(&self, id: SessionId, room: &str) {
         let mut table = self.table();
         let Some(held) = table.held.get_mut(&id) else { return };
-        if held.record.rooms.iter().any(|other| **other == *room) {
+        let rooms = &held.record.rooms;
+        if rooms.len() >= ROOMS_MAX || rooms.iter().any(|other| **other == *room) {
             return;
         }
         held.record.rooms.push(room.into());
@@ -299,6 +303,15 @@ mod tests {
         check(&sessions);
         let SessionStats { sessions: count, resumed, unknown, .. } = sessions.stats();
         assert_eq!((count, resumed, unknown), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_session_remembers_so_many_rooms_and_no_more() {
+        let sessions = Memory::new(LIFE, 1 << 24);
+        sessions.open(SessionId(1), ann());
+        (0..ROOMS_MAX + 9).for_each(|n| sessions.enter(SessionId(1), &n.to_string()));
+        assert_eq!(resume(&sessions, 1).map(|rooms| rooms.len()), Some(ROOMS_MAX));
+        check(&sessions);
     }
 
     #[test]

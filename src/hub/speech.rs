@@ -14,6 +14,7 @@ use super::history::{Kept, Position};
 use super::mail::To;
 use super::members::Member;
 use super::protobuf;
+use super::rights::{Right, authorise};
 use super::rooms::Room;
 use super::sequencer::Publish;
 use super::wire::Wire;
@@ -189,7 +190,7 @@ impl Hub {
         self.deliver(peers, &To::Room(Arc::clone(room)), &frames, without);
     }
 
-    /// Tells a newcomer who it is, and who is there.
+    /// Tells a newcomer who it is, and who is there if it may know that.
     pub(super) fn welcome<P: Platform>(
         &mut self,
         peers: &mut Peers<Session, P>,
@@ -200,14 +201,15 @@ impl Hub {
         let Some(member) = self.rooms.members.find(number) else { return };
         let seat = member.seats.as_slice().first();
         let room = seat.and_then(|seat| self.rooms.room(seat.room));
-        let members = room.map(|room| self.rooms.names(room, self.config.presence_max));
+        let seen = room.filter(|room| authorise(member, Right::Presence, &room.name).is_ok());
+        let members = seen.map(|room| self.rooms.names(room, self.config.presence_max));
         let delivery = Delivery::Welcome {
             room: room.map(|room| &*room.name),
             epoch: position.map(|position| position.epoch),
             offset: position.map(|position| position.offset),
             sender: &member.name,
             members: &members.unwrap_or_default(),
-            count: room.map_or(0, |room| room.count()),
+            count: seen.map_or(0, |room| room.count()),
             traceparent: self.traces.of_connection(member.id, member.trace()).to_string(),
             timestamp,
             expires_at: member.expires_at_ms(),

@@ -23,11 +23,12 @@ use std::time::{Duration, Instant};
 
 use prost::Message as _;
 
+use super::deadline::tick;
 use super::image::Image;
 use super::mailbox::Signal;
 use super::peer::Stage;
 use super::reading::{Reading, close_session};
-use super::{CloseReason, ConnectionId, EventLoop, Handler, Platform, Poll, Stream};
+use super::{Clock, CloseReason, ConnectionId, EventLoop, Handler, Platform, Poll, Stream};
 use crate::frame::CloseCode;
 
 /// A connection of which more would have to be written down, in bytes, stays where it is.
@@ -282,7 +283,10 @@ impl<H: Handler<P>, P: Platform> EventLoop<H, P> {
         let result = self.export_to(&mut sink, &mut moved);
         drop(sink);
         let _ = done.send(result.map(|()| moved.len())); // else the verdict is no
-        match is_taken.recv() {
+        let verdict = is_taken.recv();
+        self.now = self.peers.clock.now(); // that may have taken seconds
+        self.peers.tick = tick(self.now);
+        match verdict {
             Ok(true) => self.leave(moved),
             Ok(false) | Err(_) => self.go_on(),
         }

@@ -40,7 +40,7 @@ const _: () = assert!(size_of::<Reading>() <= 40);
 impl Reading {
     pub(super) const START: Self = Self::Request(None);
 
-    /// How much has come of a message or a request that has come in part, in bytes.
+    /// What a message or a request takes that has come in part, in bytes.
     pub(super) fn partial_bytes(&self) -> usize {
         match self {
             Self::Open(inbound) => inbound.partial_bytes(),

@@ -188,6 +188,8 @@ impl Builder {
         for (path, mode) in self.paths {
             bound.unix(&path, mode)?;
         }
+        #[cfg(unix)]
+        bound.inherit(Vec::new()); // what nobody wants any more is closed
         let listeners = bound.take_listeners().into_iter();
         let polls = listeners.map(OsPoll::new).collect::<io::Result<Vec<_>>>()?;
         let mut signals = Vec::new();

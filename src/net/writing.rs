@@ -167,7 +167,8 @@ impl<S, P: Platform> Peers<S, P> {
         let result = write_backlog(&mut peer.stream, backlog);
         self.stats.backlog(before, backlog.charge()); // a part may be out before a write fails
         match result {
-            Ok((0, 0)) => return,
+            // Of TLS all may have gone out while it was read from.
+            Ok((0, 0)) if !backlog.is_empty() || peer.stream.owes() => return,
             Ok((_, written)) => self.stats.bytes_out += written as u64,
             Err(_) => return self.given_out.push((id, CloseReason::Lost)),
         }

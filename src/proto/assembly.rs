@@ -53,6 +53,11 @@ impl Assembly {
         size_of::<Self>() + self.buffer.len() + inflater
     }
 
+    /// What the pool has counted of it, in bytes.
+    pub(super) const fn counted_bytes(&self) -> usize {
+        self.counted
+    }
+
     /// Forgets the message, but not the context that it was inflated in.
     pub(super) fn clear_message(&mut self) {
         self.len = 0;

@@ -107,7 +107,9 @@ impl Inbound {
         inbound.fragments = image.fragments;
         inbound.message_bytes = image.message_bytes;
         inbound.phase = match &image.payload {
-            Some(payload) => Phase::inside(payload.read(inbound.message.is_some())?),
+            Some(payload) => {
+                Phase::inside(payload.read(inbound.message.is_some(), image.control.len())?)
+            }
             None => {
                 let mut bytes = [0; HEADER_LEN_MAX];
                 bytes.get_mut(..image.header.len())?.copy_from_slice(&image.header);
@@ -130,11 +132,13 @@ impl Inbound {
 }
 
 impl PayloadImage {
-    fn read(&self, has_message: bool) -> Option<Payload> {
+    /// None where it cannot be, after so many bytes of a control frame.
+    fn read(&self, has_message: bool, control_bytes: usize) -> Option<Payload> {
         let opcode = u8::try_from(self.opcode).ok().and_then(Opcode::from_bits)?;
         let key = self.key.as_slice().try_into().ok()?;
+        let control_left_max = CONTROL_PAYLOAD_MAX.saturating_sub(control_bytes) as u64;
         let is_possible =
-            if opcode.is_control() { self.left <= CONTROL_PAYLOAD_MAX as u64 } else { has_message };
+            if opcode.is_control() { self.left <= control_left_max } else { has_message };
         is_possible.then_some(Payload { left: self.left, key, opcode, fin: self.fin })
     }
 }

@@ -133,9 +133,10 @@ impl Inbound {
         self.direction.is_compressed()
     }
 
-    /// How much has come of a message that has come in part, in bytes.
+    /// What a message that has come in part takes, in bytes: its buffer, and what it is inflated
+    /// with.
     pub fn partial_bytes(&self) -> usize {
-        self.assembly.as_ref().map_or(0, |assembly| assembly.message().len())
+        self.assembly.as_ref().map_or(0, |assembly| assembly.counted_bytes())
     }
 
     /// Gives the buffers back, for a connection that ends.

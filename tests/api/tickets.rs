@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use throng::hub::auth::{Claims, Limits, RoomClaim};
 
 use crate::common::{Answer, RawClient, Server, Upgrade};
-use crate::{Person, api, claims, code, fault, now_s, request, server, server_with_tokens, token};
+use crate::{
+    KEY, Person, api, claims, code, fault, now_s, request, server, server_with_tokens, token,
+};
 
 const PAGE: &str = "https://app.example.com";
 const FROM_PAGE: &[&str] = &["--allow-origin", PAGE, "--allow-origin", "https://b.example"];
@@ -41,6 +43,20 @@ fn refusal(server: &Server, upgrade: &Upgrade) -> String {
     let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!(answer.status, 401, "{body}");
     body["error"].as_str().expect("a code").to_owned()
+}
+
+/// A list that is `null` or too long is none: it must not become every room.
+#[test]
+fn rooms_of_a_ticket_are_as_those_of_a_token() {
+    let server = server(FROM_PAGE);
+    let many: Vec<Value> = (0..65).map(|n| json!({"match": n.to_string()})).collect();
+    for rooms in [json!(null), json!(many), json!("a")] {
+        let body = json!({"sub": "ann", "origin": PAGE, "rooms": rooms}).to_string();
+        let key = format!("Bearer {KEY}");
+        let own = [("Authorization", &*key), ("Content-Type", "application/json")];
+        let (answer, told) = request(&server, "POST", "/api/tickets", &own, &body);
+        assert_eq!(answer.status, 400, "{told}");
+    }
 }
 
 /// However the loops take the connections: each ticket is good once.

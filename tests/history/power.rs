@@ -248,11 +248,11 @@ fn check(folder: &Folder, image: [&[u8]; 2], acked: &BTreeSet<u64>) -> Result<u6
         return Err(format!("{lost} was acknowledged, and is lost"));
     }
     // What is in a room is in the outbox.
-    let mut after = 0;
+    let mut after = None;
     loop {
         let taken = store.take(after, 1000, 1 << 30).map_err(words)?;
         let Some((last, _)) = taken.events.last() else { break };
-        after = *last;
+        after = Some((taken.epoch, *last));
         events += taken.events.len();
     }
     if events != found.len() {

@@ -84,6 +84,21 @@ fn a_key_is_taken_from_two_places_and_never_from_the_url() {
     client.expect_answer(204);
 }
 
+/// As at the API, which has the same keys.
+#[test]
+fn keys_are_not_guessed_quickly() {
+    let place = guarded();
+    let guess = "GET /admin/access HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\n\r\n";
+    let statuses: Vec<u16> = (0..200)
+        .map(|_| {
+            let mut client = place.client();
+            client.send(guess);
+            client.read_answer(false).status
+        })
+        .collect();
+    assert_eq!((statuses[0], statuses.contains(&429)), (401, true), "{statuses:?}");
+}
+
 #[test]
 fn a_page_of_another_origin_may_not_look_even_with_the_key() {
     let place = guarded();

@@ -128,6 +128,25 @@ fn a_token_without_a_right_is_told_forbidden() {
     }
 }
 
+/// A welcome is no way round the right to see who is there.
+#[test]
+fn a_welcome_lists_nobody_to_who_may_not_see_them() {
+    let place = guarded(true);
+    for (rights, seen) in [(r#"["read"]"#, 0), (r#"["read","presence"]"#, 2)] {
+        let both = format!(r#"[{{"match":"news","rights":{rights}}}]"#);
+        let token = token(60, Some(&both));
+        let target = format!("/ws?room=news&token={token}");
+        let (_first, mut ann) =
+            (enter(&place, &Upgrade::new(&target)), enter(&place, &Upgrade::new(&target)));
+        let welcome = ann.next_of("welcome");
+        assert_eq!(welcome["room"], "news");
+        let members = welcome["members"].as_array().expect("a list").len();
+        assert_eq!((welcome["count"].as_u64(), members > 0), (Some(seen), seen > 0), "{welcome}");
+        drop((_first, ann));
+        place.wait_for("news", 0);
+    }
+}
+
 #[test]
 fn a_connection_ends_when_its_token_does() {
     let place = guarded(false);

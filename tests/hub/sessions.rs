@@ -60,6 +60,21 @@ fn names(rooms: &Value) -> Vec<&str> {
     rooms.map(|room| room["room"].as_str().expect("a name")).collect()
 }
 
+/// Who asks for the session that it has is its one owner still.
+#[test]
+fn a_session_that_its_owner_resumes_ends_with_it() {
+    let sessions = memory(Duration::ZERO);
+    let place = Place::keeping(1, Door::default(), Arc::clone(&sessions));
+    let (mut ann, session, name) = come(&place, "/ws");
+    ann.send(&resume(&session, &json!([])));
+    let (_, last) = resumed(&mut ann);
+    assert_eq!((&last["session"], &last["sender"]), (&json!(session), &json!(name)));
+    join(&mut ann, "a");
+    drop(ann);
+    place.wait_for("a", 0);
+    assert_eq!(sessions.stats().sessions, 0);
+}
+
 #[test]
 fn rooms_and_a_guests_name_come_back_with_what_was_missed() {
     for loops in [1, 3] {

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::{fs, thread};
 use crate::common::http::{Upgrade, get};
 use crate::common::procfs::is_alive;
 use crate::common::server::program;
-use crate::common::{Folder, RawClient, Server, eventually};
+use crate::common::{Folder, RawClient, Server, eventually, free_addresses};
 use crate::is_full;
 use crate::lineage::Lineage;
 
@@ -181,19 +181,45 @@ fn it_may_be_stopped_while_another_starts() {
 
 #[test]
 fn sockets_of_a_service_manager_are_listened_on() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    // The shell moves it to the number where the first socket has to be.
-    let line = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", line, "sh", &program(), "serve", "--drain", "1"]);
-    let mut server = Lineage::new(Server::on(command, std::os::fd::OwnedFd::from(listener).into()));
-    assert_eq!(server.address(), address, "it stands in place of --listen");
-    RawClient::open(&server.first, "/echo").expect_open();
+    for loops in ["1", "2"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        // The shell moves it to the number where the first socket has to be.
+        let line =
+            "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", line, "sh", &program(), "serve", "--drain", "1", "--loops", loops]);
+        let socket = OwnedFd::from(listener);
+        let mut server = Lineage::new(Server::on(command, socket.into()));
+        assert_eq!(server.address(), address, "it stands in place of --listen");
+        RawClient::open(&server.first, "/echo").expect_open();
+        for _ in 0..2 {
+            server.upgrade();
+            server.wait_for_the_old(15.0);
+        }
+        RawClient::open(&server.first, "/echo").expect_open();
+        let mut client = RawClient::connect(&server.first);
+        client.send(get("/readyz"));
+        assert_eq!(client.read_answer(false).status, 200);
+    }
+}
+
+#[test]
+fn an_address_that_is_not_wanted_any_more_is_closed() {
+    let [kept, gone] = free_addresses();
+    let folder = Folder::new("listen");
+    let file = folder.file("throng.toml");
+    let write = |addresses: &[String]| {
+        fs::write(&file, format!("listen = {addresses:?}\n")).expect("it is written");
+    };
+    write(&[kept.to_string(), gone.to_string()]);
+    let mut command = Command::new(program());
+    command.args(["serve", "--drain", "1", "--config", &file]);
+    let mut server = Lineage::new(Server::on(command, Stdio::null()));
+    assert!(TcpStream::connect(gone).is_ok());
+    write(&[kept.to_string()]);
     server.upgrade();
     server.wait_for_the_old(15.0);
     RawClient::open(&server.first, "/echo").expect_open();
-    let mut client = RawClient::connect(&server.first);
-    client.send(get("/readyz"));
-    assert_eq!(client.read_answer(false).status, 200);
+    assert!(TcpStream::connect(gone).is_err());
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::common::http::Upgrade;
 use crate::common::{Frame, RawClient, Server, eventually};
 use crate::{answer, ask, member, metric, narrow_member, say};
 
@@ -139,4 +140,28 @@ fn requests_in_part_are_bounded_too() {
         client.send(b"\r\n\r\n");
         client.expect_answer(200);
     }
+}
+
+/// What a compressed message takes in part is what it is inflated with, before a byte of it has
+/// come: who holds that goes first, and not who is in the middle of an honest message.
+#[test]
+fn who_holds_an_inflater_for_nothing_goes_first() {
+    let server = Server::serve(&["--partial-bytes", "2000000"]);
+    let mut honest = RawClient::open(&server, "/echo");
+    honest.send(Frame::text("honest ").unfinished().bytes());
+    let upgrade = Upgrade::new("/echo").header("Sec-WebSocket-Extensions", "permessage-deflate");
+    let empty = Frame::text("").rsv(4).unfinished().bytes();
+    let _others: Vec<RawClient> = (0..80)
+        .map(|_| {
+            let mut client = RawClient::connect(&server);
+            client.send(upgrade.bytes());
+            client.expect_upgrade();
+            client.send(&empty);
+            client
+        })
+        .collect();
+    let cut = "throng_closes_total{cause=\"overloaded\"}";
+    eventually("some were closed", 5.0, || metric(&server, cut) >= 1.0);
+    honest.send(Frame::continuation("to the end").bytes());
+    assert_eq!(honest.read_message().payload, b"honest to the end");
 }

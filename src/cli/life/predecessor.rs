@@ -18,8 +18,8 @@ use super::channel::{Channel, Kind, Packet};
 use super::manager;
 use super::successor::{IMAGES, VARIABLE, VERSION};
 
-/// How long the other may take to hand something over.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the other may take to hand something over: longer than it waits for its own loops.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The way to the process that this one follows.
 #[derive(Debug)]
@@ -91,17 +91,23 @@ impl Predecessor {
 
     fn take_over(&self, succession: &Succession) {
         let taken = self.take_pieces(succession);
-        succession.begin();
         let pid = process::id();
         match taken {
             Ok(connections) => {
+                succession.begin();
                 manager::ready();
                 tracing::info!(connections, pid, "this process has taken the server over");
             }
             // There is nobody else now.
-            Err(error) => {
+            Err(error) if is_gone(&error) => {
+                succession.begin();
                 manager::ready_as(pid);
                 tracing::warn!(%error, pid, "the predecessor has gone without a word");
+            }
+            // It is there, and goes on when this one has ended: two would take from one stream.
+            Err(error) => {
+                tracing::error!(%error, pid, "the server cannot be taken over");
+                process::exit(1);
             }
         }
     }
@@ -129,4 +135,10 @@ impl Predecessor {
             }
         }
     }
+}
+
+/// Whether the other process is there no more.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

@@ -90,7 +90,13 @@ impl Door {
         let key = key.as_str().as_bytes();
         // Not every key can stand in a list of subprotocols: a page writes the rest as %XX.
         let is_right = keys.contains(key) || keys.contains(&decoded(key));
-        if is_right { Ok(()) } else { Err(Denial::Wrong.response()) }
+        if is_right {
+            return Ok(());
+        }
+        // As for the API, which has the same keys: there is no guessing them quickly.
+        let ip = self.client(request).map(|client| client.counted_as());
+        let entered = self.api_pace.strangers.enter(ip, request.now());
+        Err(entered.map_or_else(|refusal| refusal.response(), |_| Denial::Wrong.response()))
     }
 }
 

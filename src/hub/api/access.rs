@@ -31,7 +31,7 @@ const ADDRESSES_MAX: usize = 1 << 12;
 pub struct ApiPace {
     rate: Rate,
     requests: SharedBucket,
-    strangers: Arc<Gate>,
+    pub(in crate::hub) strangers: Arc<Gate>,
 }
 
 impl ApiPace {

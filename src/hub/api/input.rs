@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::answer::Problem;
 use crate::http;
 use crate::http::fields::trim_blanks;
-use crate::hub::auth::{Limits, Priority, RoomClaim};
+use crate::hub::auth::{Limits, Priority, RoomClaim, at_most_64};
 use crate::hub::command::check_name;
 use crate::hub::json;
 
@@ -62,6 +62,7 @@ pub(super) struct Ticket {
     pub(super) sub: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) exp: Option<u64>,
+    #[serde(default, deserialize_with = "at_most_64")]
     pub(super) rooms: Option<Vec<RoomClaim>>,
     #[serde(default)]
     pub(super) limits: Limits,

@@ -168,7 +168,8 @@ fn time_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     deserializer.deserialize_any(Time).map(Some)
 }
 
-fn at_most_64<'de, D: Deserializer<'de>>(
+/// A list of at most 64 rooms; no `null`.
+pub(in crate::hub) fn at_most_64<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<RoomClaim>>, D::Error> {
     deserializer.deserialize_seq(Bounded::<RoomClaim, ROOMS_MAX>(PhantomData)).map(Some)

@@ -42,6 +42,7 @@ mod watch;
 pub use algorithm::Algorithm;
 pub use api_keys::ApiKeys;
 pub use authenticator::{AuthConfig, Authenticator};
+pub(super) use claims::at_most_64;
 pub use claims::{Claims, Limits, Priority, RoomClaim};
 pub use error::AuthError;
 pub use first::{UNAUTHENTICATED_BYTES_MAX, UNAUTHENTICATED_LIFE, first_message};

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::writer::Writer;
-use super::{History, Page, PageMax, Placed, Position, Span, Store, StoreError, Taken};
+use super::{Epoch, History, Page, PageMax, Placed, Position, Span, Store, StoreError, Taken};
 use crate::hub::broker::{FromNodes, ToNodes};
 use crate::hub::command::Fault;
 use crate::hub::delivery::Receipt;
@@ -144,8 +144,8 @@ pub(in crate::hub) enum Op {
 /// A piece of the outbox to be read.
 #[derive(Debug)]
 pub(in crate::hub) struct Taking {
-    /// All up to this number was handed over.
-    pub(super) after: u64,
+    /// Of this outbox all up to this number was handed over.
+    pub(super) after: Option<(Epoch, u64)>,
     pub(super) max: PageMax,
     pub(super) reply: SyncSender<Result<Taken, StoreError>>,
 }
@@ -350,11 +350,11 @@ impl Keeper {
 }
 
 impl Outbox {
-    /// What stands behind a number up to which all was handed over; `None` when the store's thread
-    /// is gone.
+    /// What stands behind a number of an outbox up to which all was handed over; `None` when the
+    /// store's thread is gone.
     pub(in crate::hub) fn take(
         &self,
-        after: u64,
+        after: Option<(Epoch, u64)>,
         max: PageMax,
     ) -> Option<Result<Taken, StoreError>> {
         let (reply, taken) = mpsc::sync_channel(1);

@@ -225,7 +225,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::{Keep, SqliteStore, Store, Write};
+    use super::super::{Keep, SqliteStore, Store, Taken, Write};
     use super::*;
 
     struct File(PathBuf);
@@ -270,7 +270,8 @@ mod tests {
     }
 
     fn times(store: &mut SqliteStore, after: u64) -> Vec<(u64, u64)> {
-        let taken = store.take(after, 100, 1 << 20).expect("it is read");
+        let epoch = store.take(None, 1, 1).expect("it is read").epoch;
+        let taken = store.take(Some((epoch, after)), 100, 1 << 20).expect("it is read");
         taken.events.iter().map(|(seq, event)| (*seq, event.timestamp)).collect()
     }
 
@@ -282,7 +283,7 @@ mod tests {
             note(&mut store, n, MAX);
         }
         assert_eq!(say(&mut store, "1", MAX), Some(1));
-        let taken = store.take(0, 100, 1 << 20).expect("it is read");
+        let taken = store.take(None, 100, 1 << 20).expect("it is read");
         let (seq, last) = taken.events.last().expect("four");
         let position = Position { epoch: taken.epoch, offset: 1 };
         assert_eq!((*seq, last.position, last.content.as_deref()), (4, Some(position), Some("1")));
@@ -325,6 +326,21 @@ mod tests {
         assert_eq!(say(&mut store, "1", Held { events: 9, bytes: 100 }), None);
     }
 
+    /// As where somebody takes a broken file away while the server runs.
+    #[test]
+    fn a_number_of_another_outbox_says_nothing_of_this_one() {
+        let file = File::new("another");
+        let mut store = file.open();
+        for n in 1..=3 {
+            note(&mut store, n, MAX);
+        }
+        let Taken { epoch, .. } = store.take(None, 1, 1).expect("it is read");
+        let other = Some((Epoch(epoch.0 ^ 1), 2));
+        assert_eq!(store.take(other, 100, 1 << 20).expect("it is read").events.len(), 3);
+        store.sweep(&|_| 0).expect("it is swept");
+        assert_eq!(store.held().events, 3);
+    }
+
     #[test]
     fn a_batch_holds_to_its_bytes_but_is_never_empty() {
         let file = File::new("bytes");
@@ -332,7 +348,7 @@ mod tests {
         for n in 1..=3 {
             note(&mut store, n, MAX);
         }
-        let mut count = |bytes| store.take(0, 100, bytes).expect("it is read").events.len();
+        let mut count = |bytes| store.take(None, 100, bytes).expect("it is read").events.len();
         let one = join(1).bytes() as usize;
         assert_eq!([count(0), count(one * 2), count(one * 9)], [1, 2, 3]);
     }

@@ -301,10 +301,11 @@ impl Store for SqliteStore {
 
     fn take(
         &mut self,
-        after: u64,
+        after: Option<(Epoch, u64)>,
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Taken, StoreError> {
+        let after = after.filter(|(epoch, _)| *epoch == self.epoch).map_or(0, |(_, seq)| seq);
         let events = self.outbox.read(&self.connection, after, events_max, bytes_max)?;
         Ok(Taken { epoch: self.epoch, events })
     }

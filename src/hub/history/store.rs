@@ -31,13 +31,14 @@ pub trait Store {
     ) -> Result<Rows, StoreError>;
 
     /// The events of the outbox behind the number `after`, in their order. Those up to there were
-    /// handed over: they go with what is written next. Default: there is no outbox.
+    /// handed over: they go with what is written next. A number of another outbox says nothing of
+    /// this one, which is given from its beginning. Default: there is no outbox.
     ///
     /// # Errors
     /// [`StoreError`], as above.
     fn take(
         &mut self,
-        _after: u64,
+        _after: Option<(Epoch, u64)>,
         _events_max: usize,
         _bytes_max: usize,
     ) -> Result<Taken, StoreError> {

@@ -74,6 +74,7 @@ impl<S: Store, O: FnMut() -> Result<S, StoreError>, C: Clock> Writer<S, O, C> {
             }
             self.look_after_if_due();
         }
+        self.look_after(); // what was handed over at last is not handed over again
     }
 
     /// Does what is there to be done now, and never waits; `false` where the loops have yet to take

@@ -26,8 +26,9 @@ pub(super) struct Handing<C> {
     shared: Arc<Shared>,
     outbox: Outbox,
     courier: C,
-    /// All up to this number was handed over.
-    handed: u64,
+    /// Which outbox it was, and up to which number all of it was handed over: a file that is put in
+    /// the place of another begins anew.
+    handed: Option<(Epoch, u64)>,
     /// How many events are tried at once now.
     batch_max: usize,
     /// Tries that failed since the last that did not.
@@ -39,7 +40,7 @@ pub(super) struct Handing<C> {
 impl<C: Courier> Handing<C> {
     pub(super) fn new(shared: Arc<Shared>, outbox: Outbox, courier: C) -> Self {
         let batch_max = shared.limits.batch_max.max(1);
-        Self { shared, outbox, courier, handed: 0, batch_max, failures: 0, refusals: 0 }
+        Self { shared, outbox, courier, handed: None, batch_max, failures: 0, refusals: 0 }
     }
 
     /// Works until no more will come.
@@ -73,9 +74,9 @@ impl<C: Courier> Handing<C> {
         else {
             return true;
         };
-        let (first, last) = (*first, *last);
+        let (first, last) = (*first, (taken.epoch, *last));
         self.shared.oldest_ms.store(oldest.timestamp, Ordering::Relaxed);
-        let id = format!("{}-{first}-{last}", taken.epoch);
+        let id = format!("{}-{first}-{}", taken.epoch, last.1);
         let events = taken.events.iter().map(|(seq, event)| pack(taken.epoch, *seq, event));
         let batch = Batch { id, events: events.collect() };
         match self.courier.hand_over(&batch) {
@@ -94,14 +95,14 @@ impl<C: Courier> Handing<C> {
         }
     }
 
-    fn go_on_behind(&mut self, seq: u64) {
-        self.handed = seq;
+    fn go_on_behind(&mut self, last: (Epoch, u64)) {
+        self.handed = Some(last);
         (self.failures, self.refusals) = (0, 0);
         self.batch_max = (self.batch_max * 2).min(self.shared.limits.batch_max.max(1));
     }
 
     /// A try has failed: whether it goes on.
-    fn fail(&mut self, batch: &Batch, last: u64, failure: Failure) -> bool {
+    fn fail(&mut self, batch: &Batch, last: (Epoch, u64), failure: Failure) -> bool {
         let (reason, after, is_refused) = match failure {
             Failure::Later { reason, after } => (reason, after, false),
             Failure::Refused { reason } => (reason, None, true),
