@@ -53,9 +53,9 @@ impl Assembly {
         size_of::<Self>() + self.buffer.len() + inflater
     }
 
-    /// What the pool has counted of it, in bytes.
-    pub(super) const fn counted_bytes(&self) -> usize {
-        self.counted
+    /// The same without the room that its buffer has left, which may come from the pool.
+    pub(super) fn used_bytes(&self, keeps_context: bool) -> usize {
+        self.held_bytes(keeps_context) - (self.buffer.len() - self.len)
     }
 
     /// Forgets the message, but not the context that it was inflated in.

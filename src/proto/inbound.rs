@@ -133,10 +133,11 @@ impl Inbound {
         self.direction.is_compressed()
     }
 
-    /// What a message that has come in part takes, in bytes: its buffer, and what it is inflated
-    /// with.
+    /// What a message that has come in part takes, in bytes: what has come of it, and what it is
+    /// inflated with.
     pub fn partial_bytes(&self) -> usize {
-        self.assembly.as_ref().map_or(0, |assembly| assembly.counted_bytes())
+        let keeps_context = self.direction.keeps_context();
+        self.assembly.as_ref().map_or(0, |assembly| assembly.used_bytes(keeps_context))
     }
 
     /// Gives the buffers back, for a connection that ends.
