@@ -19,7 +19,7 @@ use super::recovery::{Answer, Ask, PAGE_MESSAGES_MAX, Recovery};
 use super::rights::{Right, authorise};
 use super::sequencer::{Author, Publish, text_frames};
 use super::sink::EventKind;
-use super::speech::tell;
+use super::speech::{seen_by, tell};
 use super::waiting::Awaited;
 use crate::net::{Peers, Platform};
 
@@ -362,14 +362,14 @@ impl Hub {
     ) -> Result<(), Fault> {
         let room = self.rooms.find(room).ok_or(NOT_JOINED)?;
         let member = self.rooms.members.find(from).ok_or(GONE)?;
-        let may_see = authorise(member, Right::Presence, &room.name).is_ok();
-        let members = may_see.then(|| self.rooms.names(room, self.config.presence_max));
+        let seen = seen_by(member, room, &self.rooms, self.config.presence_max);
+        let (members, count) = seen.unzip();
         let position = recovery.and_then(|recovery| recovery.position);
         let delivery = Delivery::Ok {
             id,
             room: Some(&room.name),
             members: members.as_deref(),
-            count: may_see.then(|| room.count()),
+            count,
             epoch: position.map(|position| position.epoch),
             offset: position.map(|position| position.offset),
             recovered: recovery.map(|recovery| recovery.is_recovered),

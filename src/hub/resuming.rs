@@ -225,9 +225,10 @@ impl Hub {
     ) {
         let waiting = if self.is_here(by) { self.forget_waiting(by.member) } else { None };
         let Some(waiting) = waiting else {
-            // Whom it was found for has left meanwhile.
-            let holding = self.sessions.as_ref().filter(|_| record.is_some());
-            return holding.map_or((), |holding| holding.sessions.close(session));
+            if let (Some(holding), Some(_)) = (&self.sessions, record) {
+                holding.sessions.close(session); // whom it was found for has left meanwhile
+            }
+            return;
         };
         let (awaited, held) = waiting.into_parts();
         if let Awaited::Session(resuming) = awaited {

@@ -15,7 +15,7 @@ use super::mail::To;
 use super::members::Member;
 use super::protobuf;
 use super::rights::{Right, authorise};
-use super::rooms::Room;
+use super::rooms::{Room, Rooms};
 use super::sequencer::Publish;
 use super::wire::Wire;
 use crate::net::{ConnectionId, Message, Peers, Platform};
@@ -201,15 +201,16 @@ impl Hub {
         let Some(member) = self.rooms.members.find(number) else { return };
         let seat = member.seats.as_slice().first();
         let room = seat.and_then(|seat| self.rooms.room(seat.room));
-        let seen = room.filter(|room| authorise(member, Right::Presence, &room.name).is_ok());
-        let members = seen.map(|room| self.rooms.names(room, self.config.presence_max));
+        let presence_max = self.config.presence_max;
+        let seen = room.and_then(|room| seen_by(member, room, &self.rooms, presence_max));
+        let (members, count) = seen.unwrap_or_default();
         let delivery = Delivery::Welcome {
             room: room.map(|room| &*room.name),
             epoch: position.map(|position| position.epoch),
             offset: position.map(|position| position.offset),
             sender: &member.name,
-            members: &members.unwrap_or_default(),
-            count: seen.map_or(0, |room| room.count()),
+            members: &members,
+            count,
             traceparent: self.traces.of_connection(member.id, member.trace()).to_string(),
             timestamp,
             expires_at: member.expires_at_ms(),
@@ -217,6 +218,17 @@ impl Hub {
         };
         tell(peers, member, delivery.encode(&mut self.buffer));
     }
+}
+
+/// Who is in a room, and how many, for a member that may know it.
+pub(super) fn seen_by<'a>(
+    member: &Member,
+    room: &'a Room,
+    rooms: &'a Rooms,
+    presence_max: usize,
+) -> Option<(Vec<&'a str>, usize)> {
+    authorise(member, Right::Presence, &room.name).ok()?;
+    Some((rooms.names(room, presence_max), room.count()))
 }
 
 /// Sends a member what was written as JSON, in its own form.

@@ -8,6 +8,8 @@
 mod authority;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../record/mod.rs"]
+mod record;
 #[path = "../engine/running.rs"]
 mod running;
 

@@ -39,9 +39,14 @@ impl Person {
     /// The answer to a command; deliveries and news before it are passed over.
     pub fn ask(&mut self, command: &str) -> Value {
         self.send(command);
+        self.read_until(|message| message["type"] == "ok" || message["type"] == "error")
+    }
+
+    /// The next message of which this holds; others before it are passed over.
+    pub fn read_until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         loop {
             let message = self.read();
-            if message["type"] == "ok" || message["type"] == "error" {
+            if holds(&message) {
                 return message;
             }
         }
@@ -56,10 +61,14 @@ impl Person {
         answer
     }
 
+    /// Publishes, and gives the answer.
+    pub fn say(&mut self, room: &str, content: &str) -> Value {
+        self.ask(&format!(r#"{{"type":"text","id":2,"room":"{room}","content":{content}}}"#))
+    }
+
     /// Publishes, and gives the offset that `ok` says.
     pub fn publish(&mut self, room: &str, content: &str) -> u64 {
-        let text = format!(r#"{{"type":"text","id":2,"room":"{room}","content":{content}}}"#);
-        let answer = self.ask(&text);
+        let answer = self.say(room, content);
         assert_eq!(answer["type"], "ok", "{answer}");
         answer["offset"].as_u64().expect("an offset")
     }
@@ -69,6 +78,28 @@ impl Person {
         let answer = self.ask(&format!(r#"{{"type":"history","id":3,"room":"{room}"{fields}}}"#));
         assert_eq!(answer["type"], "ok", "{answer}");
         answer
+    }
+
+    /// Publishes without an answer.
+    pub fn mutter(&mut self, room: &str, content: &str) {
+        self.send(&format!(r#"{{"type":"text","room":"{room}","content":{content}}}"#));
+    }
+
+    /// The next text: its offset and content.
+    pub fn hear(&mut self) -> (Value, Value) {
+        let text = self.read_until(|message| message["type"] == "text");
+        (text["offset"].clone(), text["content"].clone())
+    }
+
+    /// The next texts: their offsets and contents.
+    pub fn hear_many(&mut self, count: usize) -> Vec<(Value, Value)> {
+        (0..count).map(|_| self.hear()).collect()
+    }
+
+    /// The next news of a gap: its epoch and offset.
+    pub fn gap(&mut self) -> (Value, u64) {
+        let gap = self.read_until(|message| message["event"] == "gap");
+        (gap["epoch"].clone(), gap["offset"].as_u64().expect("an offset"))
     }
 }
 

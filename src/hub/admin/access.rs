@@ -93,10 +93,8 @@ impl Door {
         if is_right {
             return Ok(());
         }
-        // As for the API, which has the same keys: there is no guessing them quickly.
-        let ip = self.client(request).map(|client| client.counted_as());
-        let entered = self.api_pace.strangers.enter(ip, request.now());
-        Err(entered.map_or_else(|refusal| refusal.response(), |_| Denial::Wrong.response()))
+        self.api_pace.count_stranger(self, request).map_err(|refusal| refusal.response())?;
+        Err(Denial::Wrong.response())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::answer::Problem;
 use crate::hub::auth::{ApiKeys, Identity, Priority, Refusal, Right, Source, Sources, token_of};
 use crate::hub::door::Door;
-use crate::hub::limits::{Gate, HandshakeLimits, Rate, SharedBucket};
+use crate::hub::limits::{Gate, HandshakeLimits, Rate, Refusal as TooFast, SharedBucket};
 use crate::net::Request;
 
 /// Who is told as the sender where a key publishes and names nobody.
@@ -31,7 +31,7 @@ const ADDRESSES_MAX: usize = 1 << 12;
 pub struct ApiPace {
     rate: Rate,
     requests: SharedBucket,
-    pub(in crate::hub) strangers: Arc<Gate>,
+    strangers: Arc<Gate>,
 }
 
 impl ApiPace {
@@ -47,6 +47,17 @@ impl ApiPace {
         };
         let strangers = Arc::new(Gate::new(strangers));
         Self { rate, requests: SharedBucket::default(), strangers }
+    }
+
+    /// Counts somebody who shows what is none of the server's keys: there is no guessing them
+    /// quickly.
+    pub(in crate::hub) fn count_stranger(
+        &self,
+        door: &Door,
+        request: &Request<'_>,
+    ) -> Result<(), TooFast> {
+        let ip = door.client(request).map(|client| client.counted_as());
+        self.strangers.enter(ip, request.now()).map(drop)
     }
 }
 
@@ -88,9 +99,8 @@ impl Access {
         let access = if door.api_keys.as_ref().is_some_and(is_key) {
             Self::Key
         } else {
-            let ip = door.client(request).map(|client| client.counted_as());
-            let entered = pace.strangers.enter(ip, request.now());
-            entered.map_err(|refusal| Problem::too_fast(refusal.retry_after))?;
+            let counted = pace.count_stranger(door, request);
+            counted.map_err(|refusal| Problem::too_fast(refusal.retry_after))?;
             Self::by_token(shown, door, request.unix_ms() / 1000)?
         };
         pace.requests.take(request.now(), 1, &pace.rate).map_err(Problem::too_fast)?;

@@ -214,31 +214,40 @@ fn live(seed: u64, planted: Option<Plant>) -> Result<BTreeMap<&'static str, usiz
     let (sky, memory) = (Arc::new(Mutex::new(sky)), Memory::default());
     let time = Arc::new(AtomicU64::new(0));
     let count = 2 + lock(&sky).below(2) as usize;
-    let queues = (0..count).map(|_| Keeper::without_thread("broker", KeeperLimits::default()));
-    let queues: Vec<_> = queues.collect();
     let (mut nodes, mut carriers) = (Vec::new(), Vec::new());
-    for (number, (keeper, shared)) in queues.iter().enumerate() {
-        let mailboxes: Mailboxes<Mail> = [Mailbox::new(1 << 16, || {})].into_iter().collect();
-        keeper.attach(&mailboxes);
-        let (keeper, mailbox) = (keeper.clone(), mailboxes[0].clone());
-        let (rooms, is_reading, waiting) =
-            (Default::default(), Default::default(), BTreeSet::new());
-        nodes.push(NodeView { keeper, mailbox, rooms, is_reading, waiting });
+    for number in 0..count as u64 {
         let broker = Stormy { memory: memory.clone(), sky: Arc::clone(&sky) };
         let of_backoff = Arc::clone(&sky);
-        let around = Around {
-            clock: Box::new(WorldClock(Arc::clone(&time))),
-            random: Box::new(move || lock(&of_backoff).next()),
-            is_stepped: true,
-        };
-        let node = Node { name: "node".into(), instance: number as u64 + 1 };
-        let shared = Arc::clone(shared);
-        carriers.push(Carrier::new(shared, Arc::default(), &node, history(), broker, around));
+        let (view, carrier) = node(number + 1, broker, &time, move || lock(&of_backoff).next());
+        nodes.push(view);
+        carriers.push(carrier);
     }
     let mut world = World { sky, memory, time, nodes, truth: Truth::default(), next: 0 };
     world.storm(&mut carriers)?;
     world.calm(&mut carriers)?;
     world.judge()
+}
+
+/// A node that is stepped by hand, and how its loop sees it.
+fn node<B: Broker>(
+    instance: u64,
+    broker: B,
+    time: &Arc<AtomicU64>,
+    random: impl FnMut() -> u64 + 'static,
+) -> (NodeView, Carrier<B>) {
+    let (keeper, shared) = Keeper::without_thread("broker", KeeperLimits::default());
+    let mailboxes: Mailboxes<Mail> = [Mailbox::new(1 << 16, || {})].into_iter().collect();
+    keeper.attach(&mailboxes);
+    let mailbox = mailboxes[0].clone();
+    let (rooms, is_reading, waiting) = (Default::default(), Default::default(), BTreeSet::new());
+    let view = NodeView { keeper, mailbox, rooms, is_reading, waiting };
+    let around = Around {
+        clock: Box::new(WorldClock(Arc::clone(time))),
+        random: Box::new(random),
+        is_stepped: true,
+    };
+    let node = Node { name: "node".into(), instance };
+    (view, Carrier::new(shared, Arc::default(), &node, history(), broker, around))
 }
 
 fn history() -> History {

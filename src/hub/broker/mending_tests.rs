@@ -76,45 +76,19 @@ struct Pair {
     state: Arc<Mutex<State>>,
     other: Carrier<Mute>,
     others_view: NodeView,
-    _queues: Vec<(Keeper, Arc<Shared>)>,
 }
 
 impl Pair {
     fn new() -> Self {
         let (memory, time) = (Memory::default(), Arc::new(AtomicU64::new(0)));
-        let mut queues = Vec::new();
-        let mut node = |number| {
-            let (keeper, shared) = Keeper::without_thread("broker", KeeperLimits::default());
-            let mailboxes: Mailboxes<Mail> = [Mailbox::new(1 << 16, || {})].into_iter().collect();
-            keeper.attach(&mailboxes);
+        let new = |number| {
             let state = Arc::new(Mutex::new(State::default()));
             let broker = Mute { memory: memory.clone(), state: Arc::clone(&state) };
-            let around = Around {
-                clock: Box::new(WorldClock(Arc::clone(&time))),
-                random: Box::new(|| 7),
-                is_stepped: true,
-            };
-            let of_node = Node { name: "node".into(), instance: number };
-            let carrier = Carrier::new(
-                Arc::clone(&shared),
-                Arc::default(),
-                &of_node,
-                history(),
-                broker,
-                around,
-            );
-            let view = NodeView {
-                keeper: keeper.clone(),
-                mailbox: mailboxes[0].clone(),
-                rooms: Default::default(),
-                is_reading: Default::default(),
-                waiting: BTreeSet::new(),
-            };
-            queues.push((keeper, shared));
+            let (view, carrier) = node(number, broker, &time, || 7);
             (carrier, view, state)
         };
-        let ((carrier, view, state), (other, others_view, _)) = (node(1), node(2));
-        let mut pair = Self { carrier, view, state, other, others_view, _queues: queues };
+        let ((carrier, view, state), (other, others_view, _)) = (new(1), new(2));
+        let mut pair = Self { carrier, view, state, other, others_view };
         pair.turn();
         pair.other.turn();
         pair
